@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Need is one kind of fact that a control reads. For Kubernetes objects it is
+// "resource.group" as RBAC writes them ("pods", "networkpolicies.networking.k8s.io").
+// The other needs are the constants below.
+type Need string
+
+// Needs beyond plain objects of the API.
+const (
+	// APIServerFlags are kube-apiserver's flags: from its static pod, its process,
+	// or its own /flagz page.
+	APIServerFlags         Need = "flags:kube-apiserver"
+	ControllerManagerFlags Need = "flags:kube-controller-manager"
+	SchedulerFlags         Need = "flags:kube-scheduler"
+	EtcdFlags              Need = "flags:etcd"
+	// KubeletConfig is each node's effective KubeletConfiguration.
+	KubeletConfig Need = "kubelet-config"
+	// HostFiles are modes and owners of the files that a machine's components use.
+	HostFiles Need = "host-files"
+	// Listeners are the ports that components listen on and how they answer.
+	Listeners Need = "listeners"
+)
+
+// Needs for the objects that controls read.
+const (
+	Pods                Need = "pods"
+	Namespaces          Need = "namespaces"
+	Nodes               Need = "nodes"
+	Services            Need = "services"
+	Secrets             Need = "secrets"
+	ConfigMaps          Need = "configmaps"
+	ServiceAccounts     Need = "serviceaccounts"
+	Deployments         Need = "deployments.apps"
+	ReplicaSets         Need = "replicasets.apps"
+	StatefulSets        Need = "statefulsets.apps"
+	DaemonSets          Need = "daemonsets.apps"
+	Jobs                Need = "jobs.batch"
+	CronJobs            Need = "cronjobs.batch"
+	ReplicationCtrls    Need = "replicationcontrollers"
+	NetworkPolicies     Need = "networkpolicies.networking.k8s.io"
+	Ingresses           Need = "ingresses.networking.k8s.io"
+	Roles               Need = "roles.rbac.authorization.k8s.io"
+	ClusterRoles        Need = "clusterroles.rbac.authorization.k8s.io"
+	RoleBindings        Need = "rolebindings.rbac.authorization.k8s.io"
+	ClusterRoleBindings Need = "clusterrolebindings.rbac.authorization.k8s.io"
+)
+
+// Workloads are all the kinds that make pods, and pods.
+var Workloads = []Need{Pods, Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicationCtrls}
+
+// RBAC are all the kinds that grant permissions.
+var RBAC = []Need{Roles, ClusterRoles, RoleBindings, ClusterRoleBindings}
+
+// IsObject reports whether the need is a resource of the API rather than a fact beside it.
+func (n Need) IsObject() bool {
+	return !strings.Contains(string(n), ":") && n != KubeletConfig && n != HostFiles && n != Listeners
+}
+
+// GroupResource splits an object need as RBAC wants it.
+func (n Need) GroupResource() (group, resource string) {
+	resource, group, _ = strings.Cut(string(n), ".")
+	return group, resource
+}
+
+// A Gap is something that was looked for and could not be read. A control that
+// needs it must not answer Holds for the scope of the gap.
+type Gap struct {
+	Need Need `json:"need"`
+	// Scope is the namespace, node or file that is missing; empty means all of it.
+	Scope  string `json:"scope,omitempty"`
+	Reason string `json:"reason"`
+}
+
+func (g Gap) String() string {
+	if g.Scope != "" {
+		return fmt.Sprintf("%s of %s: %s", g.Need, g.Scope, g.Reason)
+	}
+	return fmt.Sprintf("%s: %s", g.Need, g.Reason)
+}
+
+// Gaps returns the gaps in the given needs, in the order they were recorded.
+func (s *Snapshot) Gaps(needs ...Need) []Gap {
+	var out []Gap
+	for _, g := range s.gaps {
+		if slices.Contains(needs, g.Need) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// AllGaps returns every gap, in the order they were recorded.
+func (s *Snapshot) AllGaps() []Gap { return slices.Clone(s.gaps) }
+
+// Looked reports whether the need was part of this snapshot at all: a folder of
+// manifests is never asked for kubelet configurations.
+func (s *Snapshot) Looked(n Need) bool {
+	return s.looked[n] || slices.ContainsFunc(s.gaps, func(g Gap) bool { return g.Need == n })
+}

@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A Ref names one thing that a finding can be about: a Kubernetes object, or a
+// thing beside the API such as a Machine or a component of the control plane.
+type Ref struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// String is how people see a Ref: "deployment shop/cart", "clusterrole admin".
+func (r Ref) String() string {
+	name := r.Name
+	if r.Namespace != "" {
+		name = r.Namespace + "/" + name
+	}
+	return strings.ToLower(r.Kind) + " " + name
+}
+
+// Compare orders by namespace, kind, name; things without a namespace come first.
+func (r Ref) Compare(o Ref) int {
+	return cmp.Or(
+		strings.Compare(r.Namespace, o.Namespace),
+		strings.Compare(r.Kind, o.Kind),
+		strings.Compare(r.Name, o.Name),
+	)
+}
+
+// A Source says how a fact was read, in enough detail to read it again.
+type Source struct {
+	// Origin is the API path, file path, process or address that was read.
+	Origin string `json:"origin"`
+	// Line is the first line of the document in a file, counted from 1; 0 elsewhere.
+	Line int `json:"line,omitempty"`
+	// ResourceVersion is the version of a live object.
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+}
+
+func (s Source) String() string {
+	if s.Line > 0 {
+		return fmt.Sprintf("%s:%d", s.Origin, s.Line)
+	}
+	return s.Origin
+}
+
+// An Object is one Kubernetes object. Value points at a struct of k8s.io/api (or
+// at a SecretFacts), with managedFields and the last-applied annotation's text dropped.
+type Object struct {
+	Ref
+	APIVersion string
+	Meta       *metav1.ObjectMeta
+	Value      any
+	Source     Source
+}
+
+// SecretFacts is what a Snapshot keeps of a Secret: that it exists, what it is for
+// and what its keys are called.
+type SecretFacts struct {
+	Type string
+	// Keys are sorted. KeysKnown is false where the server let us see the type
+	// but not the names of the keys.
+	Keys      []string
+	KeysKnown bool
+	Immutable bool
+}
+
+// ConfigMapFacts is what a Snapshot keeps of a ConfigMap: the sorted names of its keys.
+type ConfigMapFacts struct {
+	Keys      []string
+	Immutable bool
+}
+
+// lastApplied repeats a whole object, with its literal credentials, as text.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"

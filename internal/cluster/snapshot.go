@@ -1,0 +1,437 @@
+package cluster
+
+import (
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A Snapshot is one cluster (or one set of manifests) at one moment.
+type Snapshot struct {
+	// Name is how the user calls the cluster: the kubeconfig's context, or the input's path.
+	Name string
+	// Version is the API server's version, "v1.36.3"; empty where there is no server.
+	Version string
+	// Live is true for a running cluster: everything that exists is then here or in
+	// a gap. Manifests are only a part of the cluster that they will be applied to.
+	Live bool
+
+	objects    []*Object
+	byKind     map[string][]*Object
+	byRef      map[Ref]*Object
+	pods       []*PodSpec
+	components []*Component
+	kubelets   []*Kubelet
+	machines   []*Machine
+	gaps       []Gap
+	looked     map[Need]bool
+
+	bindings   []*Binding
+	boundTo    map[Subject][]*Binding
+	podsByNS   map[string][]*PodSpec
+	namespaces []string
+}
+
+// Objects returns every object, ordered by kind, namespace and name.
+func (s *Snapshot) Objects() []*Object { return s.objects }
+
+// Kind returns the objects of one kind, ordered by namespace and name.
+func (s *Snapshot) Kind(kind string) []*Object { return s.byKind[kind] }
+
+// Get returns one object, or nil.
+func (s *Snapshot) Get(r Ref) *Object { return s.byRef[r] }
+
+// All iterates over the objects whose value is a T, for example All[*corev1.Service].
+func All[T any](s *Snapshot, kind string) iter.Seq2[*Object, T] {
+	return func(yield func(*Object, T) bool) {
+		for _, o := range s.byKind[kind] {
+			if v, ok := o.Value.(T); ok && !yield(o, v) {
+				return
+			}
+		}
+	}
+}
+
+// Pods returns every pod spec: the templates of all workloads, and running pods that
+// can still act. Templates that another template makes (a Deployment's ReplicaSets,
+// a CronJob's Jobs) are not repeated.
+func (s *Snapshot) Pods() []*PodSpec { return s.pods }
+
+// PodsIn returns the pod specs of one namespace.
+func (s *Snapshot) PodsIn(namespace string) []*PodSpec { return s.podsByNS[namespace] }
+
+// Namespaces returns the names of all namespaces that exist or that objects are in, sorted.
+func (s *Snapshot) Namespaces() []string { return s.namespaces }
+
+// Components returns the running instances of one component, "kube-apiserver" say.
+func (s *Snapshot) Components(name string) []*Component {
+	var out []*Component
+	for _, c := range s.components {
+		if c.Kind == name {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Kubelets returns the kubelet configurations that could be read.
+func (s *Snapshot) Kubelets() []*Kubelet { return s.kubelets }
+
+// Machines returns the hosts that were looked at from within.
+func (s *Snapshot) Machines() []*Machine { return s.machines }
+
+// A Builder collects facts for a Snapshot. Its methods are not safe for concurrent
+// use; adapters that read concurrently add from one goroutine.
+type Builder struct {
+	s     Snapshot
+	flagz []*Component
+}
+
+// NewBuilder starts a snapshot of the named cluster.
+func NewBuilder(name string, live bool) *Builder {
+	return &Builder{s: Snapshot{
+		Name: name, Live: live,
+		byRef:  map[Ref]*Object{},
+		byKind: map[string][]*Object{},
+		looked: map[Need]bool{},
+	}}
+}
+
+// SetVersion records the API server's version.
+func (b *Builder) SetVersion(v string) { b.s.Version = v }
+
+// Looked records that all there is of a need was read.
+func (b *Builder) Looked(needs ...Need) {
+	for _, n := range needs {
+		b.s.looked[n] = true
+	}
+}
+
+// Gap records that something looked for could not be read.
+func (b *Builder) Gap(g Gap) { b.s.gaps = append(b.s.gaps, g) }
+
+// Add takes one object under its kind and API version. It drops managedFields and
+// the values of Secrets and ConfigMaps, so the caller's object may lose them too.
+// It reports false for an object that was there already; the first one stays.
+func (b *Builder) Add(apiVersion, kind string, obj metav1.Object, src Source) bool {
+	o := &Object{
+		Ref:        Ref{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()},
+		APIVersion: apiVersion,
+		Value:      obj,
+		Source:     src,
+	}
+	if _, ok := b.s.byRef[o.Ref]; ok {
+		return false
+	}
+	o.Meta = strip(obj)
+	if o.Source.ResourceVersion == "" {
+		o.Source.ResourceVersion = o.Meta.ResourceVersion
+	}
+	switch v := obj.(type) {
+	case *corev1.Secret:
+		o.Value = &SecretFacts{Type: string(v.Type), Keys: keys(v.Data, v.StringData), KeysKnown: true, Immutable: v.Immutable != nil && *v.Immutable}
+	case *corev1.ConfigMap:
+		o.Value = &ConfigMapFacts{Keys: keys(v.Data, v.BinaryData), Immutable: v.Immutable != nil && *v.Immutable}
+	}
+	b.put(o)
+	return true
+}
+
+// AddSecret takes a Secret whose values were never read.
+func (b *Builder) AddSecret(meta *metav1.ObjectMeta, facts SecretFacts, src Source) {
+	o := &Object{Ref: Ref{"Secret", meta.Namespace, meta.Name}, APIVersion: "v1", Meta: strip(meta), Value: &facts, Source: src}
+	b.put(o)
+}
+
+func (b *Builder) put(o *Object) {
+	b.s.objects = append(b.s.objects, o)
+	b.s.byRef[o.Ref] = o
+}
+
+// AddMachine takes what was seen on one host.
+func (b *Builder) AddMachine(m *Machine) { b.s.machines = append(b.s.machines, m) }
+
+// AddKubelet takes one kubelet's configuration.
+func (b *Builder) AddKubelet(k *Kubelet) { b.s.kubelets = append(b.s.kubelets, k) }
+
+// AddFlagz takes a component's own account of its flags, as it serves on /flagz.
+// It is used only where no process and no static pod of that component was seen,
+// because it does not say which instance answered.
+func (b *Builder) AddFlagz(component string, values map[string]string, src Source) {
+	b.flagz = append(b.flagz, &Component{
+		Ref:   Ref{Kind: component, Name: "(the instance that answered)"},
+		Flags: CompleteFlags(values), Source: src,
+	})
+}
+
+// Snapshot builds the indexes and returns the snapshot. The Builder must not be used again.
+func (b *Builder) Snapshot() *Snapshot {
+	s := &b.s
+	slices.SortFunc(s.objects, func(a, b *Object) int {
+		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
+			return c
+		}
+		return a.Compare(b.Ref)
+	})
+	for _, o := range s.objects {
+		s.byKind[o.Kind] = append(s.byKind[o.Kind], o)
+	}
+	slices.SortFunc(s.machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
+	s.indexPods()
+	s.indexNamespaces()
+	s.indexComponents(b.flagz)
+	s.indexBindings()
+	return s
+}
+
+func (s *Snapshot) indexNamespaces() {
+	seen := map[string]bool{}
+	for _, o := range s.objects {
+		ns := o.Namespace
+		if o.Kind == "Namespace" {
+			ns = o.Name
+		}
+		if ns != "" && !seen[ns] {
+			seen[ns] = true
+			s.namespaces = append(s.namespaces, ns)
+		}
+	}
+	slices.Sort(s.namespaces)
+}
+
+// indexPods finds every pod spec and joins running pods to the template that made them.
+func (s *Snapshot) indexPods() {
+	byUID := make(map[types.UID]*Object, len(s.objects))
+	for _, o := range s.objects {
+		if o.Meta.UID != "" {
+			byUID[o.Meta.UID] = o
+		}
+	}
+	// top follows controllers upwards: pod, ReplicaSet, Deployment.
+	top := func(o *Object) *Object {
+		for range 8 { // deeper chains are cycles
+			ref := metav1.GetControllerOfNoCopy(o.Meta)
+			if ref == nil || byUID[ref.UID] == nil {
+				return o
+			}
+			o = byUID[ref.UID]
+		}
+		return o
+	}
+
+	templates := map[*Object]*PodSpec{}
+	for _, o := range s.objects {
+		meta, spec, path := template(o)
+		if spec == nil || top(o) != o {
+			continue
+		}
+		p := newPodSpec(o, path, meta, spec)
+		templates[o] = p
+		s.pods = append(s.pods, p)
+	}
+	for o, pod := range All[*corev1.Pod](s, "Pod") {
+		if !Active(pod) {
+			continue
+		}
+		p := newPodSpec(o, "spec", o.Meta, &pod.Spec)
+		if owner := templates[top(o)]; owner != nil {
+			p.Of = owner
+			owner.Running = append(owner.Running, o)
+		}
+		s.pods = append(s.pods, p)
+	}
+	s.podsByNS = map[string][]*PodSpec{}
+	for _, p := range s.pods {
+		s.podsByNS[p.Namespace()] = append(s.podsByNS[p.Namespace()], p)
+	}
+}
+
+// template returns the pod template that an object carries and the path of its spec.
+func template(o *Object) (*metav1.ObjectMeta, *corev1.PodSpec, string) {
+	const usual = "spec.template.spec"
+	switch v := o.Value.(type) {
+	case *appsv1.Deployment:
+		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+	case *appsv1.ReplicaSet:
+		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+	case *appsv1.StatefulSet:
+		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+	case *appsv1.DaemonSet:
+		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+	case *batchv1.Job:
+		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+	case *batchv1.CronJob:
+		t := &v.Spec.JobTemplate.Spec.Template
+		return &t.ObjectMeta, &t.Spec, "spec.jobTemplate.spec.template.spec"
+	case *corev1.ReplicationController:
+		if v.Spec.Template != nil {
+			return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		}
+	case *corev1.PodTemplate:
+		return &v.Template.ObjectMeta, &v.Template.Spec, "template.spec"
+	}
+	return nil, nil, ""
+}
+
+// indexComponents derives the instances of each component from static pods and
+// processes. A process seen on the host is the better witness of the two, so a
+// static pod on a machine whose process was seen is not repeated.
+func (s *Snapshot) indexComponents(flagz []*Component) {
+	type key struct{ component, machine string }
+	seen := map[key]bool{}
+	for _, m := range s.machines {
+		for _, p := range m.Processes {
+			name := componentOf(p.Component)
+			if name == "" || len(p.Args) == 0 {
+				continue
+			}
+			seen[key{name, m.Name}] = true
+			s.components = append(s.components, &Component{
+				Ref: Ref{Kind: name, Name: m.Name}, Machine: m.Name,
+				Flags: ParseFlags(p.Args[1:]), Source: m.Source,
+			})
+		}
+	}
+	for _, p := range s.pods {
+		if p.Namespace() != "kube-system" || p.Of != nil {
+			continue
+		}
+		for _, c := range p.Containers {
+			argv := slices.Concat(c.Command, c.Args)
+			if len(argv) == 0 {
+				continue
+			}
+			name := componentOf(argv[0])
+			if name == "" || seen[key{name, p.Spec.NodeName}] {
+				continue
+			}
+			s.components = append(s.components, &Component{
+				Ref: Ref{Kind: name, Name: path.Join(p.Namespace(), p.Object.Name)}, Machine: p.Spec.NodeName,
+				Flags: ParseFlags(argv[1:]), Source: p.Object.Source, Object: p.Object,
+			})
+		}
+	}
+	for _, c := range flagz {
+		if len(s.Components(c.Kind)) == 0 {
+			s.components = append(s.components, c)
+		}
+	}
+}
+
+// strip removes what no control reads and what may repeat a secret, and returns the metadata.
+func strip(obj metav1.Object) *metav1.ObjectMeta {
+	obj.SetManagedFields(nil)
+	if a := obj.GetAnnotations(); a[lastApplied] != "" {
+		a[lastApplied] = ""
+	}
+	if m, ok := obj.(*metav1.ObjectMeta); ok {
+		return m
+	}
+	// Every struct of k8s.io/api embeds ObjectMeta and returns its address.
+	return obj.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+}
+
+func keys[A, B any](a map[string]A, b map[string]B) []string {
+	out := make([]string, 0, len(a)+len(b))
+	for k := range a {
+		out = append(out, k)
+	}
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// A Subject is who a binding grants to.
+type Subject struct{ Kind, Namespace, Name string }
+
+// ServiceAccount is the subject that a pod's identity is.
+func ServiceAccount(namespace, name string) Subject {
+	return Subject{rbacv1.ServiceAccountKind, namespace, name}
+}
+
+func (s Subject) String() string {
+	if s.Namespace != "" {
+		return strings.ToLower(s.Kind) + " " + s.Namespace + "/" + s.Name
+	}
+	return strings.ToLower(s.Kind) + " " + s.Name
+}
+
+// A Binding is a RoleBinding or ClusterRoleBinding joined with its role.
+type Binding struct {
+	Object *Object
+	// Namespace that the grant is limited to; empty means the whole cluster.
+	Namespace string
+	RoleRef   rbacv1.RoleRef
+	// Role is nil where the role does not exist or could not be read.
+	Role     *Object
+	Subjects []Subject
+}
+
+// Rules are what the binding's role grants; nil without a role.
+func (b *Binding) Rules() []rbacv1.PolicyRule {
+	if b.Role == nil {
+		return nil
+	}
+	return Rules(b.Role)
+}
+
+// Rules are the rules of a Role or ClusterRole.
+func Rules(role *Object) []rbacv1.PolicyRule {
+	switch r := role.Value.(type) {
+	case *rbacv1.Role:
+		return r.Rules
+	case *rbacv1.ClusterRole:
+		return r.Rules
+	}
+	return nil
+}
+
+// Bindings returns every binding, ClusterRoleBindings first.
+func (s *Snapshot) Bindings() []*Binding { return s.bindings }
+
+// BoundTo returns the bindings that name a subject directly.
+func (s *Snapshot) BoundTo(subject Subject) []*Binding { return s.boundTo[subject] }
+
+func (s *Snapshot) indexBindings() {
+	s.boundTo = map[Subject][]*Binding{}
+	add := func(o *Object, namespace string, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
+		b := &Binding{Object: o, Namespace: namespace, RoleRef: ref}
+		role := Ref{Kind: ref.Kind, Name: ref.Name}
+		if ref.Kind == "Role" {
+			role.Namespace = namespace
+		}
+		b.Role = s.byRef[role]
+		for _, sub := range subjects {
+			subject := Subject{Kind: sub.Kind, Name: sub.Name}
+			if sub.Kind == rbacv1.ServiceAccountKind {
+				// A RoleBinding's subject without a namespace is one in its own.
+				subject.Namespace = sub.Namespace
+				if subject.Namespace == "" {
+					subject.Namespace = namespace
+				}
+			}
+			b.Subjects = append(b.Subjects, subject)
+			s.boundTo[subject] = append(s.boundTo[subject], b)
+		}
+		s.bindings = append(s.bindings, b)
+	}
+	for o, v := range All[*rbacv1.ClusterRoleBinding](s, "ClusterRoleBinding") {
+		add(o, "", v.RoleRef, v.Subjects)
+	}
+	for o, v := range All[*rbacv1.RoleBinding](s, "RoleBinding") {
+		add(o, o.Namespace, v.RoleRef, v.Subjects)
+	}
+}
