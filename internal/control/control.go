@@ -1,0 +1,286 @@
+// Package control says what a control is: one practice of securing Kubernetes that
+// can be checked against a Snapshot, with its evidence, its outcome and its fix as
+// data. It knows nothing of how snapshots are read or findings are shown.
+package control
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// A Control is one entry of the catalogue. Its folder under controls/ is its ID.
+type Control struct {
+	// ID is the path of its folder with dots: "pod.hostnetwork". It never changes
+	// once released.
+	ID string
+	// Title names the fault, not the virtue: "Pod shares its node's network".
+	Title    string
+	Severity Severity
+	// Since is the release that brought it.
+	Since string
+	// Over are the kinds of facts that are judged one by one. One that could not be
+	// read is Unknown and the others still get their verdict.
+	Over []cluster.Need
+	// With are the facts that every verdict rests on. A gap there makes the
+	// verdicts in its scope Unknown, since a missing NetworkPolicy and one that
+	// could not be read look the same.
+	With []cluster.Need
+	// Check judges every subject it finds: one Verdict each.
+	Check func(*cluster.Snapshot, *Report)
+	Refs  []Ref
+	// Doc is the text of doc.md: Why, Evidence, Fix, Prove, References.
+	Doc string
+}
+
+// Needs are all facts that the control reads.
+func (c *Control) Needs() []cluster.Need {
+	return append(append([]cluster.Need{}, c.Over...), c.With...)
+}
+
+// A Ref is the control's number in somebody else's catalogue.
+type Ref struct {
+	Catalogue string `json:"catalogue"`
+	Number    string `json:"number"`
+}
+
+func (r Ref) String() string { return r.Catalogue + " " + r.Number }
+
+// CIS is a number of the CIS Kubernetes Benchmark 1.12.
+func CIS(number string) Ref { return Ref{"CIS 1.12", number} }
+
+// MITRE is a technique of MITRE ATT&CK for Containers.
+func MITRE(number string) Ref { return Ref{"MITRE ATT&CK", number} }
+
+// PSS is a control of the Pod Security Standards: "baseline: Host Namespaces".
+func PSS(name string) Ref { return Ref{"Pod Security Standards", name} }
+
+// NSA is a chapter of the NSA/CISA Kubernetes Hardening Guide.
+func NSA(chapter string) Ref { return Ref{"NSA/CISA", chapter} }
+
+// Severity says how much an attacker gains, before it is known who can reach it.
+type Severity int
+
+// The severities. Critical: the cluster or a node is the attacker's in one step.
+// High: one more weakness is needed. Medium: it widens what a break-in can reach.
+// Low: it takes a defender's sight or a layer of defence away.
+const (
+	Low Severity = iota + 1
+	Medium
+	High
+	Critical
+)
+
+var severities = map[Severity]string{Low: "low", Medium: "medium", High: "high", Critical: "critical"}
+
+// Severities lists them, worst first.
+func Severities() []Severity { return []Severity{Critical, High, Medium, Low} }
+
+func (s Severity) String() string { return severities[s] }
+
+// MarshalText writes the severity's name.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ParseSeverity reads a severity's name.
+func ParseSeverity(text string) (Severity, error) {
+	for s, name := range severities {
+		if strings.EqualFold(name, text) {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("severity %q: want critical, high, medium or low", text)
+}
+
+// Outcome is the answer of a control. The zero value is Unknown: what was not read
+// never counts as held.
+type Outcome int
+
+// The outcomes.
+const (
+	Unknown Outcome = iota
+	Holds
+	Broken
+	NotApplicable
+)
+
+var outcomes = map[Outcome]string{Unknown: "unknown", Holds: "holds", Broken: "broken", NotApplicable: "not applicable"}
+
+func (o Outcome) String() string { return outcomes[o] }
+
+// MarshalText writes the outcome's name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// A Finding is one fault, or one thing that could not be told, with its evidence.
+type Finding struct {
+	Outcome Outcome `json:"outcome"`
+	// Object is the thing to change: the workload, not its hundred pods.
+	Object cluster.Ref    `json:"object"`
+	Source cluster.Source `json:"source"`
+	// Path leads to the field, flag or file: "spec.containers[cart].securityContext.privileged".
+	Path string `json:"path,omitempty"`
+	// Got and Want complete the sentence "Path is Got, want Want". They never hold
+	// the value of a secret.
+	Got  string `json:"got,omitempty"`
+	Want string `json:"want,omitempty"`
+	// Reason says why it is Unknown, or what else makes it Broken.
+	Reason string `json:"reason,omitempty"`
+	// Via are other objects that the verdict rests on.
+	Via []cluster.Ref `json:"via,omitempty"`
+	// Changes are the fix as data, on Object; none where it must be done by hand.
+	Changes []Change `json:"changes,omitempty"`
+	// Pods counts the running pods made from Object.
+	Pods int `json:"pods,omitempty"`
+}
+
+// String is the finding in one line: "pod shop/cart: spec.hostNetwork is true, want false".
+func (f Finding) String() string { return f.Object.String() + ": " + f.Evidence() }
+
+// Evidence is the finding without its object.
+func (f Finding) Evidence() string {
+	var b strings.Builder
+	if f.Path != "" {
+		fmt.Fprintf(&b, "%s is %s", f.Path, f.Got)
+		if f.Want != "" {
+			fmt.Fprintf(&b, ", want %s", f.Want)
+		}
+	}
+	if f.Reason != "" {
+		if b.Len() > 0 {
+			b.WriteString(": ")
+		}
+		b.WriteString(f.Reason)
+	}
+	return b.String()
+}
+
+// A Report takes the verdicts of one control on one snapshot.
+type Report struct {
+	verdicts []*Verdict
+}
+
+// A Verdict is what a control says of one subject. It Holds until told otherwise.
+type Verdict struct {
+	Object   cluster.Ref
+	Source   cluster.Source
+	Pod      *cluster.PodSpec // set where the subject is a pod spec
+	Findings []*Finding
+}
+
+// Verdicts returns every verdict, in the order the subjects were judged.
+func (r *Report) Verdicts() []*Verdict { return r.verdicts }
+
+// On opens the verdict on a subject.
+func (r *Report) On(ref cluster.Ref, src cluster.Source) *Verdict {
+	v := &Verdict{Object: ref, Source: src}
+	r.verdicts = append(r.verdicts, v)
+	return v
+}
+
+// Object opens the verdict on an object of the API.
+func (r *Report) Object(o *cluster.Object) *Verdict { return r.On(o.Ref, o.Source) }
+
+// Pod opens the verdict on a pod spec.
+func (r *Report) Pod(p *cluster.PodSpec) *Verdict {
+	v := r.Object(p.Object)
+	v.Pod = p
+	return v
+}
+
+// Broken records a fault. The returned Finding may be given a fix and a reason.
+func (v *Verdict) Broken(path, got, want string) *Finding {
+	f := &Finding{Outcome: Broken, Object: v.Object, Source: v.Source, Path: path, Got: got, Want: want}
+	if v.Pod != nil {
+		f.Pods = len(v.Pod.Running)
+	}
+	v.Findings = append(v.Findings, f)
+	return f
+}
+
+// Unknown records that the subject could not be judged.
+func (v *Verdict) Unknown(path, reason string) *Finding {
+	f := &Finding{Outcome: Unknown, Object: v.Object, Source: v.Source, Path: path, Got: "unknown", Reason: reason}
+	v.Findings = append(v.Findings, f)
+	return f
+}
+
+// Set proposes to set the field at path to value.
+func (f *Finding) Set(path string, value any) *Finding {
+	f.Changes = append(f.Changes, Change{Op: Set, Path: path, Value: value})
+	return f
+}
+
+// Remove proposes to remove the field or list item at path.
+func (f *Finding) Remove(path string) *Finding {
+	f.Changes = append(f.Changes, Change{Op: Remove, Path: path})
+	return f
+}
+
+// Because says what else makes it so.
+func (f *Finding) Because(format string, args ...any) *Finding {
+	f.Reason = fmt.Sprintf(format, args...)
+	return f
+}
+
+// Through names other objects that the verdict rests on.
+func (f *Finding) Through(refs ...cluster.Ref) *Finding {
+	f.Via = append(f.Via, refs...)
+	return f
+}
+
+// Headings are the parts of every doc.md, in their order.
+var Headings = []string{"Why", "Evidence", "Fix", "Prove", "References"}
+
+// Section returns the text under one heading of the control's doc.md.
+func (c *Control) Section(heading string) string {
+	_, rest, ok := strings.Cut("\n"+c.Doc, "\n## "+heading+"\n")
+	if !ok {
+		return ""
+	}
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	return strings.TrimSpace(rest)
+}
+
+var idPattern = regexp.MustCompile(`^[a-z]+\.[a-z0-9]+$`)
+
+// Validate reports what is wrong with the entry itself.
+func (c *Control) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("control "+c.ID+": "+format, args...))
+	}
+	if !idPattern.MatchString(c.ID) {
+		bad("ID is %q, want family.name in lower case", c.ID)
+	}
+	if c.Title == "" || strings.HasSuffix(c.Title, ".") {
+		bad("Title is %q, want the fault in a few words without a full stop", c.Title)
+	}
+	if c.Severity.String() == "" {
+		bad("Severity is %d, want Low to Critical", c.Severity)
+	}
+	if c.Since == "" {
+		bad("Since is empty, want the release that brought it")
+	}
+	if len(c.Over) == 0 {
+		bad("Over is empty, want what it judges")
+	}
+	if c.Check == nil {
+		bad("Check is nil")
+	}
+	at := -1
+	for _, h := range Headings {
+		i := strings.Index("\n"+c.Doc, "\n## "+h+"\n")
+		switch {
+		case i < 0:
+			bad("doc.md lacks the heading %q", "## "+h)
+		case i < at:
+			bad("doc.md has the heading %q too early: want the order %s", "## "+h, strings.Join(Headings, ", "))
+		case c.Section(h) == "":
+			bad("doc.md says nothing under %q", "## "+h)
+		}
+		at = i
+	}
+	return errors.Join(errs...)
+}

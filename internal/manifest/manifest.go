@@ -1,0 +1,472 @@
+// Package manifest reads facts from files: Kubernetes objects in YAML or JSON, lists
+// of them, kubelet configurations and fact documents. One bad document does not
+// spoil the rest: it becomes a Problem and reading goes on.
+//
+// It reads what strangers wrote, so everything has a limit: a file's size, a
+// document's depth (the YAML library's own) and the expansion of aliases (likewise).
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
+	kjson "sigs.k8s.io/json"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// MaxFileSize is the largest file that is read, in bytes.
+const MaxFileSize = 64 << 20
+
+// A Problem is a file or document that could not be read. The rest was.
+type Problem struct {
+	File string
+	Line int // first line of the document, 0 for the whole file
+	Err  error
+}
+
+func (p Problem) Error() string {
+	if p.Line > 0 {
+		return fmt.Sprintf("%s:%d: %v", p.File, p.Line, p.Err)
+	}
+	return fmt.Sprintf("%s: %v", p.File, p.Err)
+}
+
+func (p Problem) Unwrap() error { return p.Err }
+
+// A Skipped is a document that is well formed and not ours to judge.
+type Skipped struct {
+	File string
+	Line int
+	Why  string // "kind Widget of example.com/v1 is not known"
+}
+
+// An Outcome says how reading went.
+type Outcome struct {
+	Documents int
+	Problems  []Problem
+	Skipped   []Skipped
+}
+
+// A Reader adds what it reads to a Builder.
+type Reader struct {
+	b   *cluster.Builder
+	out Outcome
+}
+
+// NewReader returns a Reader that fills b. Manifests can hold any kind of object, so
+// every object need counts as looked at.
+func NewReader(b *cluster.Builder) *Reader {
+	b.Looked(cluster.Workloads...)
+	b.Looked(cluster.RBAC...)
+	b.Looked(cluster.Namespaces, cluster.Nodes, cluster.Services, cluster.Secrets, cluster.ConfigMaps,
+		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses)
+	return &Reader{b: b}
+}
+
+// Outcome returns what happened so far.
+func (r *Reader) Outcome() Outcome { return r.out }
+
+// ReadPath reads a file, or every .yaml, .yml and .json file below a folder.
+// Only a path that does not exist is an error; what is wrong inside is in Outcome.
+func (r *Reader) ReadPath(ctx context.Context, root string) error {
+	info, err := os.Stat(root)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		r.readFile(root, true)
+		return nil
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.problem(path, 0, err)
+			return nil
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if path != root && strings.HasPrefix(name, ".") {
+				return filepath.SkipDir // .git, .terraform
+			}
+			return nil
+		}
+		if d.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
+			r.readFile(path, false)
+		}
+		return nil
+	})
+}
+
+func (r *Reader) readFile(path string, asked bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		r.problem(path, 0, err)
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > MaxFileSize {
+		r.problem(path, 0, fmt.Errorf("the file has %d MB, want at most %d: split it", info.Size()>>20, MaxFileSize>>20))
+		return
+	}
+	r.read(path, f, asked)
+}
+
+// Read reads one stream, calling it name.
+func (r *Reader) Read(name string, in io.Reader) { r.read(name, in, true) }
+
+// read takes one file. With asked, a document that is no Kubernetes object is a
+// problem; found in a folder, it is somebody's values file and skipped.
+func (r *Reader) read(name string, in io.Reader, asked bool) {
+	data, err := io.ReadAll(io.LimitReader(in, MaxFileSize+1))
+	switch {
+	case err != nil:
+		r.problem(name, 0, err)
+		return
+	case len(data) > MaxFileSize:
+		r.problem(name, 0, fmt.Errorf("the input has more than %d MB: split it", MaxFileSize>>20))
+		return
+	case bytes.IndexByte(data[:min(len(data), 8000)], 0) >= 0:
+		r.problem(name, 0, errors.New("the file is binary, want YAML or JSON"))
+		return
+	}
+	found := 0
+	for line, doc := range documents(data) {
+		n, err := r.document(name, line, doc)
+		found += n
+		var not *notObjectError
+		switch {
+		case errors.As(err, &not) && !asked:
+			r.skip(name, line, not.Error())
+		case err != nil:
+			r.problem(name, line, err)
+		}
+	}
+	if found == 0 && asked && len(r.out.Problems) == 0 && len(r.out.Skipped) == 0 {
+		r.problem(name, 0, errors.New("there is no Kubernetes object in it"))
+	}
+}
+
+func (r *Reader) problem(file string, line int, err error) {
+	// The path is in the Problem already.
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	r.out.Problems = append(r.out.Problems, Problem{file, line, err})
+}
+
+func (r *Reader) skip(file string, line int, why string) {
+	r.out.Skipped = append(r.out.Skipped, Skipped{file, line, why})
+}
+
+// documents cuts a stream at its "---" lines, so that a document with a mistake does
+// not take the following ones with it. It yields the line each one starts at.
+func documents(data []byte) func(func(int, []byte) bool) {
+	return func(yield func(int, []byte) bool) {
+		if t := bytes.TrimSpace(data); len(t) > 0 && t[0] == '{' {
+			yield(1, data) // JSON knows no separators
+			return
+		}
+		start, line, first := 0, 0, 1
+		emit := func(end int) bool {
+			doc := data[start:end]
+			if len(bytes.TrimSpace(doc)) == 0 {
+				return true
+			}
+			return yield(first, doc)
+		}
+		for pos := 0; pos < len(data); {
+			end := bytes.IndexByte(data[pos:], '\n')
+			if end < 0 {
+				end = len(data) - pos
+			} else {
+				end++
+			}
+			line++
+			if text := data[pos : pos+end]; isSeparator(text) {
+				if !emit(pos) {
+					return
+				}
+				start, first = pos+end, line+1
+				// "--- # comment" is fine; "--- {a: b}" carries content.
+				if rest := bytes.TrimSpace(text[3:]); len(rest) > 0 && rest[0] != '#' {
+					start, first = pos+3, line
+				}
+			}
+			pos += end
+		}
+		emit(len(data))
+	}
+}
+
+func isSeparator(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || bytes.IndexByte([]byte(" \t\r\n"), line[3]) >= 0)
+}
+
+// A notObjectError is a document without kind or apiVersion.
+type notObjectError struct{ why string }
+
+func (e *notObjectError) Error() string { return e.why }
+
+// document reads one document and returns how many objects it held.
+func (r *Reader) document(file string, line int, doc []byte) (int, error) {
+	data, lines, err := toJSON(doc)
+	if err != nil {
+		return 0, err
+	}
+	if data == nil {
+		return 0, nil // only comments
+	}
+	if lines == nil {
+		lines = func(int) int { return 0 }
+	}
+	return r.object(cluster.Source{Origin: file, Line: line + lines(-1)}, data, func(i int) int { return line + lines(i) })
+}
+
+// toJSON turns a YAML document into JSON, refusing duplicate keys as the API server's
+// strict decoding does. The returned function gives the line (from 0) at which item i
+// of a List starts, or the document itself for -1.
+func toJSON(doc []byte) ([]byte, func(int) int, error) {
+	if t := bytes.TrimSpace(doc); len(t) > 0 && t[0] == '{' && json.Valid(t) {
+		var v any
+		strict, err := kjson.UnmarshalStrict(t, &v)
+		if err = errors.Join(append(strict, err)...); err != nil {
+			return nil, nil, oneLine(err)
+		}
+		return t, nil, nil
+	}
+	if isTemplate(doc) {
+		return nil, nil, &notObjectError{"it is a template: render it first (helm template)"}
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(doc, &node); err != nil {
+		return nil, nil, oneLine(err)
+	}
+	if node.Kind == 0 || len(node.Content) == 0 {
+		return nil, nil, nil
+	}
+	// Decode checks duplicate keys and excessive aliasing.
+	var v any
+	if err := node.Decode(&v); err != nil {
+		return nil, nil, oneLine(err)
+	}
+	if v == nil {
+		return nil, nil, nil
+	}
+	if err := stringKeys(v, ""); err != nil {
+		return nil, nil, err
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, func(i int) int { return lineOf(node.Content[0], i) - 1 }, nil
+}
+
+// isTemplate reports whether a line of the document begins with a Go template action,
+// which no YAML value that means something else does.
+func isTemplate(doc []byte) bool {
+	for line := range bytes.Lines(doc) {
+		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("{{")) {
+			return true
+		}
+	}
+	return false
+}
+
+func lineOf(root *yaml.Node, item int) int {
+	if item < 0 || root.Kind != yaml.MappingNode {
+		return root.Line
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == "items" && item < len(root.Content[i+1].Content) {
+			return root.Content[i+1].Content[item].Line
+		}
+	}
+	return root.Line
+}
+
+func stringKeys(v any, at string) error {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, child := range v {
+			if err := stringKeys(child, strings.TrimPrefix(at+"."+k, ".")); err != nil {
+				return err
+			}
+		}
+	case map[any]any:
+		for k := range v {
+			if _, ok := k.(string); !ok {
+				return fmt.Errorf("%s: key %v is not a string", at, k)
+			}
+		}
+	case []any:
+		for _, child := range v {
+			if err := stringKeys(child, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// oneLine makes a parser's message fit the rule of one clear line per fault.
+func oneLine(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
+	return errors.New(strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " "))
+}
+
+type header struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Items      []json.RawMessage `json:"items"`
+	Metadata   struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+}
+
+// object reads one object, or a list of them.
+func (r *Reader) object(src cluster.Source, data []byte, itemLine func(int) int) (int, error) {
+	var h header
+	if err := json.Unmarshal(data, &h); err != nil || h.Kind == "" || h.APIVersion == "" {
+		return 0, &notObjectError{"it has no apiVersion and kind, so it is no Kubernetes object"}
+	}
+	if h.Items != nil && strings.HasSuffix(h.Kind, "List") {
+		n := 0
+		var errs []error
+		for i, item := range h.Items {
+			s := src
+			if s.Line > 0 {
+				s.Line = itemLine(i)
+			}
+			item, err := withType(item, h.APIVersion, strings.TrimSuffix(h.Kind, "List"))
+			if err == nil {
+				var m int
+				m, err = r.object(s, item, func(int) int { return s.Line })
+				n += m
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("items[%d]: %w", i, err))
+			}
+		}
+		return n, errors.Join(errs...)
+	}
+
+	switch {
+	case h.APIVersion == cluster.FactsVersion && h.Kind == "Machine":
+		m := &cluster.Machine{Source: src}
+		if err := json.Unmarshal(data, m); err != nil {
+			return 0, fmt.Errorf("kind Machine: %w", err)
+		}
+		if m.Name == "" {
+			return 0, errors.New("kind Machine: name is empty")
+		}
+		r.b.AddMachine(m)
+		r.b.Looked(cluster.HostFiles, cluster.Listeners)
+		r.lookedFlags()
+		r.out.Documents++
+		return 1, nil
+	case h.Kind == "KubeletConfiguration" && h.APIVersion == kubeletv1beta1.SchemeGroupVersion.String():
+		c := new(kubeletv1beta1.KubeletConfiguration)
+		if err := json.Unmarshal(data, c); err != nil {
+			return 0, fmt.Errorf("kind KubeletConfiguration: %w", err)
+		}
+		r.b.AddKubelet(&cluster.Kubelet{Node: filepath.Base(src.Origin), Config: c, Source: src})
+		r.b.Looked(cluster.KubeletConfig)
+		r.out.Documents++
+		return 1, nil
+	}
+
+	obj, gvk, err := scheme.Codecs.UniversalDeserializer().Decode(data, nil, nil)
+	if runtime.IsNotRegisteredError(err) {
+		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is not known", h.Kind, h.APIVersion))
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", strings.ToLower(h.Kind), h.Metadata.Name, oneLine(err))
+	}
+	o, ok := obj.(metav1.Object)
+	if !ok {
+		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is no stored object", h.Kind, h.APIVersion))
+		return 0, nil
+	}
+	r.add(o, gvk, src)
+	return 1, nil
+}
+
+func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.Source) {
+	if namespaced(gvk.Kind) && o.GetNamespace() == "" {
+		// kubectl apply without -n would put it there.
+		o.SetNamespace(metav1.NamespaceDefault)
+	}
+	if pod, ok := o.(*corev1.Pod); ok && isControlPlane(pod) {
+		r.lookedFlags()
+	}
+	if !r.b.Add(gvk.GroupVersion().String(), gvk.Kind, o, src) {
+		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(gvk.Kind), o.GetNamespace(), o.GetName()))
+		return
+	}
+	r.out.Documents++
+}
+
+func (r *Reader) lookedFlags() {
+	r.b.Looked(cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags)
+}
+
+// isControlPlane reports whether a pod is one of kubeadm's static pods.
+func isControlPlane(pod *corev1.Pod) bool {
+	return pod.Namespace == metav1.NamespaceSystem && pod.Labels["tier"] == "control-plane"
+}
+
+// withType gives an item of a typed list ("PodList") its kind, which the API server leaves out.
+func withType(item json.RawMessage, apiVersion, kind string) (json.RawMessage, error) {
+	var h header
+	if err := json.Unmarshal(item, &h); err != nil {
+		return nil, err
+	}
+	if h.Kind != "" || kind == "" {
+		return item, nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(item, &m); err != nil {
+		return nil, err
+	}
+	m["apiVersion"], _ = json.Marshal(apiVersion)
+	m["kind"], _ = json.Marshal(kind)
+	return json.Marshal(m)
+}
+
+// clusterScoped are the built-in kinds that live in no namespace.
+var clusterScoped = map[string]bool{
+	"Namespace": true, "Node": true, "PersistentVolume": true, "ClusterRole": true, "ClusterRoleBinding": true,
+	"StorageClass": true, "PriorityClass": true, "RuntimeClass": true, "IngressClass": true, "CSIDriver": true,
+	"CSINode": true, "VolumeAttachment": true, "CertificateSigningRequest": true, "ValidatingWebhookConfiguration": true,
+	"MutatingWebhookConfiguration": true, "ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
+	"MutatingAdmissionPolicy": true, "MutatingAdmissionPolicyBinding": true, "FlowSchema": true,
+	"PriorityLevelConfiguration": true, "ComponentStatus": true, "VolumeAttributesClass": true, "ServiceCIDR": true,
+	"IPAddress": true, "ClusterTrustBundle": true, "DeviceClass": true, "ResourceSlice": true, "StorageVersion": true,
+	"StorageVersionMigration": true, "DeviceTaintRule": true,
+}
+
+func namespaced(kind string) bool { return !clusterScoped[kind] }
