@@ -183,6 +183,7 @@ func collect(res *ControlResult, report *control.Report, blind map[string]cluste
 				continue // counted with its template
 			}
 			for _, f := range findings {
+				f.Changes = nil // a running pod is replaced, not edited
 				f.Reason = strings.TrimPrefix(f.Reason+"; the template of "+v.Pod.Of.Object.Ref.String()+" does not say so", "; ")
 			}
 		}

@@ -1,0 +1,60 @@
+// Package controls is the catalogue: one folder for each control, named family/name,
+// holding control.go, doc.md and testdata/*.txtar. catalog.go is generated from the
+// folders, so that registering is not a step; `make control ID=family.name` begins a
+// new one.
+package controls
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:generate go run ./gen
+
+// All returns every control, ordered by ID.
+func All() []*control.Control { return slices.Clone(catalog) }
+
+// Find returns the control with an ID.
+func Find(id string) (*control.Control, bool) {
+	i := slices.IndexFunc(catalog, func(c *control.Control) bool { return c.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return catalog[i], true
+}
+
+// Select returns the controls that patterns name: an ID ("pod.privileged"), a family
+// ("pod") or either with a leading "-" to leave it out. Patterns apply in order; with
+// none, or with only exclusions, the start is every control. A pattern that names
+// nothing is an error, because a gate with a typing mistake must not stay open.
+func Select(patterns []string) ([]*control.Control, error) {
+	chosen := map[string]bool{}
+	if !slices.ContainsFunc(patterns, func(p string) bool { return !strings.HasPrefix(p, "-") }) {
+		for _, c := range catalog {
+			chosen[c.ID] = true
+		}
+	}
+	for _, p := range patterns {
+		name, drop := strings.CutPrefix(p, "-")
+		found := false
+		for _, c := range catalog {
+			family, _, _ := strings.Cut(c.ID, ".")
+			if c.ID == name || family == name {
+				found, chosen[c.ID] = true, !drop
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("control %q: no such ID or family", name)
+		}
+	}
+	var out []*control.Control
+	for _, c := range catalog {
+		if chosen[c.ID] {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}

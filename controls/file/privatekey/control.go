@@ -1,0 +1,42 @@
+// Package privatekey finds private keys that others than their owner can read.
+package privatekey
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is file.privatekey.
+var Control = &control.Control{
+	ID:       "file.privatekey",
+	Title:    "Private key is readable by others",
+	Severity: control.High,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.HostFiles},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("1.1.21"), control.MITRE("T1552.004")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	for _, m := range s.Machines() {
+		for _, f := range m.Files {
+			if f.Role != cluster.PrivateKey {
+				continue
+			}
+			v := r.On(cluster.Ref{Kind: "File", Namespace: m.Name, Name: f.Path}, m.Source)
+			if f.Mode&0o077 != 0 {
+				v.Broken("mode", fmt.Sprintf("%04o", f.Mode), "0600").Because("%s uses it", f.UsedBy)
+			}
+			if f.UID != 0 {
+				v.Broken("owner", fmt.Sprintf("uid %d", f.UID), "root")
+			}
+		}
+	}
+}
