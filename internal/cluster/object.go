@@ -3,6 +3,8 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,13 +13,30 @@ import (
 // A Ref names one thing that a finding can be about: a Kubernetes object, or a
 // thing beside the API such as a Machine or a component of the control plane.
 type Ref struct {
-	Kind      string `json:"kind"`
+	Kind string `json:"kind"`
+	// Namespace is the object's; for a thing on a machine (a File, a Listener) it
+	// is the machine's name.
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 }
 
-// String is how people see a Ref: "deployment shop/cart", "clusterrole admin".
+// FileRef names a file on a machine.
+func FileRef(machine, path string) Ref { return Ref{"File", machine, path} }
+
+// ListenerRef names a port on a machine.
+func ListenerRef(machine string, l Listener) Ref {
+	return Ref{"Listener", machine, fmt.Sprintf("%s %s", l.Component, net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))}
+}
+
+// OnMachine reports whether the thing is on a machine rather than in a namespace.
+func (r Ref) OnMachine() bool { return r.Kind == "File" || r.Kind == "Listener" }
+
+// String is how people see a Ref: "deployment shop/cart", "clusterrole admin",
+// "file /etc/kubernetes/admin.conf on cp-1".
 func (r Ref) String() string {
+	if r.OnMachine() {
+		return strings.ToLower(r.Kind) + " " + r.Name + " on " + r.Namespace
+	}
 	name := r.Name
 	if r.Namespace != "" {
 		name = r.Namespace + "/" + name

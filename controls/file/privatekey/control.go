@@ -30,7 +30,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			if f.Role != cluster.PrivateKey {
 				continue
 			}
-			v := r.On(cluster.Ref{Kind: "File", Namespace: m.Name, Name: f.Path}, m.Source)
+			v := r.On(cluster.FileRef(m.Name, f.Path), m.Source)
 			if f.Mode&0o077 != 0 {
 				v.Broken("mode", fmt.Sprintf("%04o", f.Mode), "0600").Because("%s uses it", f.UsedBy)
 			}

@@ -1,0 +1,57 @@
+// Package report shows a scan's Result: one file of this package for each format, one
+// entry in Formats. A format reads a Result and writes bytes; it knows nothing of how
+// the scan was made, of the terminal it is shown on, or of exit codes.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+// Options are what a format may be told.
+type Options struct {
+	// Color allows ANSI colours in formats for people.
+	Color bool
+	// Width is the terminal's width in columns; 0 where there is none.
+	Width int
+	// All shows what holds and what is not applicable too.
+	All bool
+}
+
+// A Format writes a Result in one way.
+type Format struct {
+	Name  string // as given to -o
+	About string // one line for --help
+	Write func(io.Writer, *scan.Result, Options) error
+}
+
+// Formats lists every format, the default first.
+func Formats() []Format {
+	return []Format{
+		{"table", "themes worst first, for a terminal", writeTable},
+		{"json", "everything, see docs/report.md for the schema", writeJSON},
+		{"html", "one self-contained page for people", writeHTML},
+	}
+}
+
+// Names are the formats' names, for help and completion.
+func Names() []string {
+	var names []string
+	for _, f := range Formats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Find returns the format with a name.
+func Find(name string) (Format, error) {
+	for _, f := range Formats() {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return Format{}, fmt.Errorf("format %q: want %s", name, strings.Join(Names(), ", "))
+}
