@@ -1,0 +1,368 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+// Lines of evidence that a control gets, and controls that a reason names, unless
+// everything is asked for.
+const (
+	fewLines    = 5
+	fewControls = 6
+)
+
+// ANSI styles. Colours come from the basic eight, which every theme of a terminal
+// keeps legible on its background.
+const (
+	plain  = ""
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+var severityStyle = map[control.Severity]string{
+	control.Critical: bold + ";" + red, control.High: red, control.Medium: yellow, control.Low: cyan,
+}
+
+// A span is text in one style.
+type span struct{ style, text string }
+
+// A table writes lines of spans. It keeps the first error in its Writer.
+type table struct {
+	*bufio.Writer
+	Options
+}
+
+func writeTable(w io.Writer, r *scan.Result, o Options) error {
+	t := &table{bufio.NewWriter(w), o}
+	t.head(r)
+	t.broken(r)
+	t.unknown(r)
+	if o.All {
+		t.list(r, control.Holds, green)
+		t.list(r, control.NotApplicable, dim)
+	}
+	t.foot(r)
+	return t.Flush()
+}
+
+func (t *table) head(r *scan.Result) {
+	head := []span{{bold, printable(r.Target)}}
+	if r.ClusterVersion != "" {
+		head = append(head, span{plain, " Kubernetes " + printable(r.ClusterVersion)})
+	}
+	when := "  "
+	if !r.Started.IsZero() {
+		when += r.Started.UTC().Format("2006-01-02 15:04 UTC") + ", "
+	}
+	when += "took " + took(r.Took)
+	if r.Version != "" {
+		when += ", bulwark " + printable(r.Version)
+	}
+	t.line(0, append(head, span{dim, when})...)
+	t.line(0, span{dim, "looked at " + printable(lookedAt(r, 5))})
+	t.WriteByte('\n')
+	style := bold
+	if r.Worst() == 0 && !r.Count().Incomplete {
+		style = bold + ";" + green
+	}
+	t.line(0, span{style, verdict(r)})
+	t.WriteByte('\n')
+}
+
+// broken shows each theme with the lines of evidence that fit.
+func (t *table) broken(r *scan.Result) {
+	id := 0
+	for _, res := range r.Controls {
+		if res.Outcome == control.Broken {
+			id = max(id, len(res.Control.ID))
+		}
+	}
+	const indent = 10 // where the ID begins
+	for _, res := range r.Controls {
+		if res.Outcome != control.Broken {
+			continue
+		}
+		c := res.Control
+		t.hang(indent+id+2,
+			[]span{
+				{severityStyle[c.Severity], pad(strings.ToUpper(c.Severity.String()), indent)},
+				{bold, pad(c.ID, id+2)},
+			},
+			span{plain, c.Title}, span{dim, " (" + count(res.Broken, "object") + ")"})
+
+		rows, more := rowsOf(res), 0
+		if !t.All && len(rows) > fewLines+1 { // "and 1 more" would take the line it saves
+			for _, row := range rows[fewLines:] {
+				more += row.findings
+			}
+			rows = rows[:fewLines]
+		}
+		width := 0
+		for _, row := range rows {
+			width = max(width, min(utf8.RuneCountInString(row.place.String()), 20))
+		}
+		last := place{kind: -1}
+		for _, row := range rows {
+			name := ""
+			if row.place != last {
+				name, last = printable(row.place.String()), row.place
+			}
+			t.hang(indent+width+4,
+				[]span{{cyan, pad(strings.Repeat(" ", indent)+name, indent+width) + "  "}},
+				span{bold, printable(row.objects)}, span{plain, "  " + printable(row.evidence)}, span{dim, row.pods})
+		}
+		if more > 0 {
+			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
+		}
+		t.WriteByte('\n')
+	}
+}
+
+// A row is a line of evidence: one finding, or several that differ only in the
+// object's name.
+type row struct {
+	place    place
+	objects  string // "deployment cart, front, web"
+	evidence string
+	pods     string // " (3 pods)"
+	findings int
+}
+
+// rowsOf groups a control's faults by place and by what is wrong.
+func rowsOf(res *scan.ControlResult) []row {
+	type key struct {
+		place          place
+		kind, evidence string
+	}
+	type group struct {
+		key
+		names []string
+		pods  int
+		n     int
+	}
+	var groups []*group
+	byKey := map[key]*group{}
+	for _, f := range res.Findings {
+		if f.Outcome != control.Broken {
+			continue
+		}
+		kind, name, _ := strings.Cut(local(f.Object), " ")
+		k := key{placeOf(f.Object), kind, f.Evidence()}
+		g := byKey[k]
+		if g == nil {
+			g = &group{key: k}
+			byKey[k] = g
+			groups = append(groups, g)
+		}
+		if name != "" && !slices.Contains(g.names, name) {
+			g.names = append(g.names, name)
+		}
+		g.pods += f.Pods
+		g.n++
+	}
+	slices.SortStableFunc(groups, func(a, b *group) int { return a.place.compare(b.place) })
+	rows := make([]row, len(groups))
+	for i, g := range groups {
+		rows[i] = row{place: g.place, objects: strings.TrimSpace(g.kind + " " + names(g.names)), evidence: g.evidence, findings: g.n}
+		if g.pods > 0 {
+			rows[i].pods = " (" + count(g.pods, "pod") + ")"
+		}
+	}
+	return rows
+}
+
+// names lists a few names and counts the others.
+func names(all []string) string {
+	const few = 6
+	if len(all) <= few+1 {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(all[:few], ", "), len(all)-few)
+}
+
+// unknown shows what could not be told, one line for each reason.
+func (t *table) unknown(r *scan.Result) {
+	groups := blinds(r)
+	if len(groups) == 0 {
+		return
+	}
+	const indent = 10
+	for i, b := range groups {
+		label := ""
+		if i == 0 {
+			label = "UNKNOWN"
+		}
+		first := []span{{yellow, pad(label, indent)}}
+		switch {
+		case len(b.controls) == 1 && len(b.needs) == 0 && len(b.findings) == 1:
+			f := b.findings[0]
+			t.hang(indent+2, first, span{bold, b.controls[0].Control.ID + "  "}, span{plain, printable(f.String())})
+			continue
+		case len(b.controls) == 0:
+			t.hang(indent+2, first, span{plain, "not read: " + printable(strings.Join(b.needs, ", ")+": "+b.reason)})
+			continue
+		}
+		what := "could not tell"
+		if len(b.needs) > 0 {
+			what = "could not look at " + names(b.needs)
+		}
+		t.hang(indent+2, first, span{bold, count(len(b.controls), "control") + " "}, span{plain, printable(what + ": " + b.reason)})
+		ids := make([]string, len(b.controls))
+		for i, res := range b.controls {
+			ids[i] = res.Control.ID
+		}
+		if !t.All && len(ids) > fewControls+1 {
+			ids = append(ids[:fewControls], fmt.Sprintf("… and %d more", len(ids)-fewControls))
+		}
+		t.hang(indent+2, []span{{plain, strings.Repeat(" ", indent+2)}}, span{dim, strings.Join(ids, ", ")})
+	}
+	t.WriteByte('\n')
+}
+
+// list names the controls with an outcome that nobody needs to act on.
+func (t *table) list(r *scan.Result, o control.Outcome, style string) {
+	label := map[control.Outcome]string{control.Holds: "HOLDS", control.NotApplicable: "N/A"}[o]
+	width := 0
+	for _, res := range r.Controls {
+		if res.Outcome == o {
+			width = max(width, len(res.Control.ID))
+		}
+	}
+	if width == 0 {
+		return
+	}
+	for _, res := range r.Controls {
+		if res.Outcome != o {
+			continue
+		}
+		why := "no: " + res.Control.Title
+		if o == control.NotApplicable {
+			why = res.Reason
+		} else if res.Held > 0 {
+			why += " (" + count(res.Held, "object") + ")"
+		}
+		t.hang(10+width+2, []span{{style, pad(label, 10)}, {plain, pad(res.Control.ID, width+2)}}, span{dim, printable(why)})
+		label = ""
+	}
+	t.WriteByte('\n')
+}
+
+func (t *table) foot(r *scan.Result) {
+	t.line(0, span{bold, totals(r)})
+	for _, res := range r.Controls {
+		if res.Outcome == control.Broken {
+			t.line(0, span{dim, "next: "}, span{plain, "bulwark explain " + res.Control.ID}, span{dim, " says why and how to fix; -o html writes a page for people"})
+			return
+		}
+	}
+	if r.Count().Incomplete {
+		t.line(0, span{dim, "next: give bulwark what it could not read, and scan again"})
+	}
+}
+
+// line writes spans as a paragraph whose every line is indented alike.
+func (t *table) line(indent int, spans ...span) {
+	t.hang(indent, []span{{plain, strings.Repeat(" ", indent)}}, spans...)
+}
+
+// hang writes the spans of first as they are and wraps the rest behind them, with
+// following lines indented.
+func (t *table) hang(indent int, first []span, rest ...span) {
+	at := 0
+	for _, s := range first {
+		t.paint(s)
+		at += utf8.RuneCountInString(s.text)
+	}
+	if t.Width <= 0 {
+		for _, s := range rest {
+			t.paint(s)
+		}
+		t.WriteByte('\n')
+		return
+	}
+	// A terminal too narrow for the indent is left to wrap by itself.
+	width := t.Width
+	if width-indent < 20 {
+		indent, width = 2, max(width, 22)
+	}
+	fresh, gap := true, 0
+	var line []span // buffered, so that no line ends with spaces
+	flush := func() {
+		for _, s := range line {
+			t.paint(s)
+		}
+		line = line[:0]
+	}
+	put := func(s span) { line = append(line, s); at += utf8.RuneCountInString(s.text) }
+	for _, s := range rest {
+		for text := s.text; text != ""; {
+			trimmed := strings.TrimLeft(text, " ")
+			gap += len(text) - len(trimmed)
+			word, _, _ := strings.Cut(trimmed, " ")
+			text = trimmed[len(word):]
+			for word != "" {
+				n := utf8.RuneCountInString(word)
+				if !fresh && at+gap+n > width && (gap > 0 || n > width-indent) {
+					if gap == 0 || n <= width-indent || at+gap+16 > width {
+						flush()
+						t.WriteByte('\n')
+						t.WriteString(strings.Repeat(" ", indent))
+						at, gap, fresh = indent, 0, true
+					}
+				}
+				if !fresh && gap > 0 {
+					put(span{s.style, strings.Repeat(" ", gap)})
+				}
+				gap, fresh = 0, false
+				head, tail := cut(word, width-at)
+				put(span{s.style, head})
+				word = tail
+			}
+		}
+	}
+	flush()
+	t.WriteByte('\n')
+}
+
+// cut takes from a long word, a path mostly, what fits into room, at a place where a
+// reader expects it.
+func cut(word string, room int) (head, tail string) {
+	if utf8.RuneCountInString(word) <= room {
+		return word, ""
+	}
+	runes := []rune(word)
+	room = max(room, 8)
+	if len(runes) <= room {
+		return word, ""
+	}
+	for i := room; i > room/2; i-- {
+		if strings.ContainsRune("./[=,:&-", runes[i]) {
+			return string(runes[:i]), string(runes[i:])
+		}
+	}
+	return string(runes[:room]), string(runes[room:])
+}
+
+func (t *table) paint(s span) {
+	if !t.Color || s.style == plain || strings.TrimSpace(s.text) == "" {
+		t.WriteString(s.text)
+		return
+	}
+	fmt.Fprintf(t, "\x1b[%sm%s\x1b[0m", s.style, s.text)
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
