@@ -88,13 +88,13 @@ type SecretFacts struct {
 	// but not the names of the keys.
 	Keys      []string
 	KeysKnown bool
-	Immutable bool
 }
 
-// ConfigMapFacts is what a Snapshot keeps of a ConfigMap: the sorted names of its keys.
+// ConfigMapFacts is what a Snapshot keeps of a ConfigMap: the sorted names of its keys,
+// and whether they are known, as for a Secret.
 type ConfigMapFacts struct {
 	Keys      []string
-	Immutable bool
+	KeysKnown bool
 }
 
 // lastApplied repeats a whole object, with its literal credentials, as text.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"iter"
 	"path"
 	"slices"
@@ -137,9 +138,9 @@ func (b *Builder) Add(apiVersion, kind string, obj metav1.Object, src Source) bo
 	}
 	switch v := obj.(type) {
 	case *corev1.Secret:
-		o.Value = &SecretFacts{Type: string(v.Type), Keys: keys(v.Data, v.StringData), KeysKnown: true, Immutable: v.Immutable != nil && *v.Immutable}
+		o.Value = &SecretFacts{Type: string(v.Type), Keys: keys(v.Data, v.StringData), KeysKnown: true}
 	case *corev1.ConfigMap:
-		o.Value = &ConfigMapFacts{Keys: keys(v.Data, v.BinaryData), Immutable: v.Immutable != nil && *v.Immutable}
+		o.Value = &ConfigMapFacts{Keys: keys(v.Data, v.BinaryData), KeysKnown: true}
 	}
 	b.put(o)
 	return true
@@ -147,8 +148,19 @@ func (b *Builder) Add(apiVersion, kind string, obj metav1.Object, src Source) bo
 
 // AddSecret takes a Secret whose values were never read.
 func (b *Builder) AddSecret(meta *metav1.ObjectMeta, facts SecretFacts, src Source) {
-	o := &Object{Ref: Ref{"Secret", meta.Namespace, meta.Name}, APIVersion: "v1", Meta: strip(meta), Value: &facts, Source: src}
-	b.put(o)
+	b.addFacts("Secret", meta, &facts, src)
+}
+
+// AddConfigMap takes a ConfigMap whose values were never read.
+func (b *Builder) AddConfigMap(meta *metav1.ObjectMeta, facts ConfigMapFacts, src Source) {
+	b.addFacts("ConfigMap", meta, &facts, src)
+}
+
+func (b *Builder) addFacts(kind string, meta *metav1.ObjectMeta, facts any, src Source) {
+	ref := Ref{kind, meta.Namespace, meta.Name}
+	if b.s.byRef[ref] == nil {
+		b.put(&Object{Ref: ref, APIVersion: "v1", Meta: strip(meta), Value: facts, Source: src})
+	}
 }
 
 func (b *Builder) put(o *Object) {
@@ -190,7 +202,47 @@ func (b *Builder) Snapshot() *Snapshot {
 	s.indexNamespaces()
 	s.indexComponents(b.flagz)
 	s.indexBindings()
+	if s.Live {
+		s.missing()
+	}
 	return s
+}
+
+// missing records as gaps what a running cluster surely has and nobody showed us.
+func (s *Snapshot) missing() {
+	const how = "run `bulwark scan --host` on its machine"
+	for component, need := range map[string]Need{
+		"kube-apiserver": APIServerFlags, "kube-controller-manager": ControllerManagerFlags,
+		"kube-scheduler": SchedulerFlags, "etcd": EtcdFlags,
+	} {
+		switch {
+		case len(s.Components(component)) > 0:
+			s.looked[need] = true
+		case len(s.Gaps(need)) == 0:
+			s.gaps = append(s.gaps, Gap{Need: need, Reason: "no static pod of " + component + " in kube-system; " + how})
+		}
+	}
+	seen := map[string]bool{}
+	for _, m := range s.machines {
+		seen[m.Name] = true
+	}
+	for _, need := range []Need{HostFiles, Listeners} {
+		if len(s.machines) == 0 {
+			if len(s.Gaps(need)) == 0 {
+				s.gaps = append(s.gaps, Gap{Need: need, Reason: "no host access; " + how})
+			}
+			continue
+		}
+		s.looked[need] = true
+		for _, node := range s.Kind("Node") {
+			if !seen[node.Name] {
+				s.gaps = append(s.gaps, Gap{Need: need, Scope: node.Name, Reason: "no host access; " + how})
+			}
+		}
+	}
+	slices.SortStableFunc(s.gaps, func(a, b Gap) int {
+		return cmp.Or(strings.Compare(string(a.Need), string(b.Need)), strings.Compare(a.Scope, b.Scope))
+	})
 }
 
 func (s *Snapshot) indexNamespaces() {

@@ -1,0 +1,375 @@
+// Package kube reads facts from a running cluster through its API, and only reads.
+// What it may not see or could not get becomes a gap, never an absence.
+//
+// Values of Secrets and ConfigMaps are not even requested: the server is asked for
+// the table that kubectl prints plus metadata, which holds types and key names.
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// Options say what to read and how hard to ask.
+type Options struct {
+	// Namespace limits namespaced objects to one namespace; empty means all.
+	Namespace string
+	// PageSize is the number of objects of one LIST page.
+	PageSize int64
+	// Parallel is how many requests run at once.
+	Parallel int
+	// NodeTimeout is how long one kubelet may take to answer.
+	NodeTimeout time.Duration
+	// Progress, if set, is told what was read so far. It is called from one goroutine.
+	Progress func(what string, objects int)
+	Log      *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.PageSize == 0 {
+		o.PageSize = 500
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 6
+	}
+	if o.NodeTimeout == 0 {
+		o.NodeTimeout = 5 * time.Second
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// A resource is one kind that is listed as a whole.
+type resource struct {
+	need       cluster.Need
+	gv         schema.GroupVersion
+	name, kind string
+	namespaced bool
+	newList    func() runtime.Object
+}
+
+// resources are read in protobuf, page by page. Adding one needs a line here and a
+// Need in internal/cluster.
+var resources = []resource{
+	{cluster.Pods, corev1.SchemeGroupVersion, "pods", "Pod", true, func() runtime.Object { return new(corev1.PodList) }},
+	{cluster.ReplicaSets, appsv1.SchemeGroupVersion, "replicasets", "ReplicaSet", true, func() runtime.Object { return new(appsv1.ReplicaSetList) }},
+	{cluster.Deployments, appsv1.SchemeGroupVersion, "deployments", "Deployment", true, func() runtime.Object { return new(appsv1.DeploymentList) }},
+	{cluster.StatefulSets, appsv1.SchemeGroupVersion, "statefulsets", "StatefulSet", true, func() runtime.Object { return new(appsv1.StatefulSetList) }},
+	{cluster.DaemonSets, appsv1.SchemeGroupVersion, "daemonsets", "DaemonSet", true, func() runtime.Object { return new(appsv1.DaemonSetList) }},
+	{cluster.Jobs, batchv1.SchemeGroupVersion, "jobs", "Job", true, func() runtime.Object { return new(batchv1.JobList) }},
+	{cluster.CronJobs, batchv1.SchemeGroupVersion, "cronjobs", "CronJob", true, func() runtime.Object { return new(batchv1.CronJobList) }},
+	{cluster.ReplicationCtrls, corev1.SchemeGroupVersion, "replicationcontrollers", "ReplicationController", true, func() runtime.Object { return new(corev1.ReplicationControllerList) }},
+	{cluster.Namespaces, corev1.SchemeGroupVersion, "namespaces", "Namespace", false, func() runtime.Object { return new(corev1.NamespaceList) }},
+	{cluster.Nodes, corev1.SchemeGroupVersion, "nodes", "Node", false, func() runtime.Object { return new(corev1.NodeList) }},
+	{cluster.Services, corev1.SchemeGroupVersion, "services", "Service", true, func() runtime.Object { return new(corev1.ServiceList) }},
+	{cluster.ServiceAccounts, corev1.SchemeGroupVersion, "serviceaccounts", "ServiceAccount", true, func() runtime.Object { return new(corev1.ServiceAccountList) }},
+	{cluster.NetworkPolicies, networkingv1.SchemeGroupVersion, "networkpolicies", "NetworkPolicy", true, func() runtime.Object { return new(networkingv1.NetworkPolicyList) }},
+	{cluster.Ingresses, networkingv1.SchemeGroupVersion, "ingresses", "Ingress", true, func() runtime.Object { return new(networkingv1.IngressList) }},
+	{cluster.Roles, rbacv1.SchemeGroupVersion, "roles", "Role", true, func() runtime.Object { return new(rbacv1.RoleList) }},
+	{cluster.RoleBindings, rbacv1.SchemeGroupVersion, "rolebindings", "RoleBinding", true, func() runtime.Object { return new(rbacv1.RoleBindingList) }},
+	{cluster.ClusterRoles, rbacv1.SchemeGroupVersion, "clusterroles", "ClusterRole", false, func() runtime.Object { return new(rbacv1.ClusterRoleList) }},
+	{cluster.ClusterRoleBindings, rbacv1.SchemeGroupVersion, "clusterrolebindings", "ClusterRoleBinding", false, func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) }},
+}
+
+// A reader reads one cluster. Requests run in parallel; the Builder is only touched
+// with the lock held.
+type reader struct {
+	opts    Options
+	config  *rest.Config
+	http    *http.Client
+	clients map[schema.GroupVersion]*rest.RESTClient
+
+	mu    sync.Mutex
+	b     *cluster.Builder
+	count int
+	nodes []string
+}
+
+// Read fills b with what the cluster's API shows. It returns an error only where
+// nothing can be read at all: no connection, or no valid credential.
+func Read(ctx context.Context, config *rest.Config, b *cluster.Builder, opts Options) error {
+	r, err := newReader(config, b, opts.withDefaults())
+	if err != nil {
+		return err
+	}
+	v, err := r.version(ctx)
+	if err != nil {
+		return explain(err, config.Host)
+	}
+	b.SetVersion(v)
+
+	jobs := []func(context.Context) error{
+		func(ctx context.Context) error { return r.tables(ctx, "secrets", cluster.Secrets) },
+		func(ctx context.Context) error { return r.tables(ctx, "configmaps", cluster.ConfigMaps) },
+		r.flagz,
+	}
+	for _, res := range resources {
+		jobs = append(jobs, func(ctx context.Context) error { return r.list(ctx, res) })
+	}
+	if err := r.parallel(ctx, jobs); err != nil {
+		return explain(err, config.Host)
+	}
+	return explain(r.kubelets(ctx), config.Host)
+}
+
+func newReader(config *rest.Config, b *cluster.Builder, opts Options) (*reader, error) {
+	config = rest.CopyConfig(config)
+	config.UserAgent = "bulwark/" + buildVersion()
+	// The server's own fairness queues are the limit; ours would only add waiting.
+	config.QPS = -1
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	r := &reader{opts: opts, config: config, http: client, b: b, clients: map[schema.GroupVersion]*rest.RESTClient{}}
+	for _, res := range resources {
+		if r.clients[res.gv] != nil {
+			continue
+		}
+		c := rest.CopyConfig(config)
+		c.GroupVersion = &res.gv
+		c.APIPath = "/apis"
+		if res.gv.Group == "" {
+			c.APIPath = "/api"
+		}
+		c.ContentType = runtime.ContentTypeProtobuf
+		c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+		c.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+		if r.clients[res.gv], err = rest.RESTClientForConfigAndClient(c, client); err != nil {
+			return nil, fmt.Errorf("kubeconfig: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func (r *reader) core() *rest.RESTClient { return r.clients[corev1.SchemeGroupVersion] }
+
+// parallel runs the jobs, a few at a time, and returns the first error after which
+// nothing more can be read. A fault of one job alone is a gap, not an error.
+func (r *reader) parallel(ctx context.Context, jobs []func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, r.opts.Parallel)
+	for _, job := range jobs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				return
+			}
+			if err := job(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func (r *reader) version(ctx context.Context) (string, error) {
+	raw, err := r.core().Get().AbsPath("/version").SetHeader("Accept", "application/json").DoRaw(ctx)
+	if apierrors.IsForbidden(err) {
+		return "", nil // anonymous discovery switched off: go on without
+	}
+	if err != nil {
+		return "", err
+	}
+	var v version.Info
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return "", fmt.Errorf("the address does not answer as a Kubernetes API server: %w", err)
+	}
+	return v.GitVersion, nil
+}
+
+// list reads all pages of one resource.
+func (r *reader) list(ctx context.Context, res resource) error {
+	opts := metav1.ListOptions{Limit: r.opts.PageSize}
+	for {
+		req := r.clients[res.gv].Get().Resource(res.name).VersionedParams(&opts, scheme.ParameterCodec)
+		path := "/apis/" + res.gv.String() + "/" + res.name
+		if res.gv.Group == "" {
+			path = "/api/v1/" + res.name
+		}
+		if res.namespaced && r.opts.Namespace != "" {
+			req = req.Namespace(r.opts.Namespace)
+		}
+		list := res.newList()
+		if err := req.Do(ctx).Into(list); err != nil {
+			if apierrors.IsResourceExpired(err) && opts.Continue != "" {
+				// The list grew too old between pages. Starting anew is safe:
+				// Builder keeps the first of two equal objects.
+				opts.Continue = ""
+				continue
+			}
+			return r.fault(err, res.need, "")
+		}
+		acc, err := meta.ListAccessor(list)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		err = meta.EachListItem(list, func(obj runtime.Object) error {
+			o := obj.(metav1.Object)
+			r.b.Add(res.gv.String(), res.kind, o, cluster.Source{Origin: path})
+			if res.kind == "Node" {
+				r.nodes = append(r.nodes, o.GetName())
+			}
+			r.count++
+			return nil
+		})
+		r.opts.Progress(res.name, r.count)
+		r.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if opts.Continue = acc.GetContinue(); opts.Continue == "" {
+			break
+		}
+	}
+	r.looked(res.need)
+	return nil
+}
+
+func (r *reader) looked(n cluster.Need) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.b.Looked(n)
+}
+
+// fault records an error as a gap. It returns the error only where every other
+// request would meet it too.
+func (r *reader) fault(err error, need cluster.Need, scope string) error {
+	var status *apierrors.StatusError
+	switch {
+	case apierrors.IsUnauthorized(err), errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &status) && apierrors.IsNotFound(err) && need.IsObject():
+		// This server does not know the resource, so there can be none of it.
+		r.looked(need)
+		return nil
+	}
+	reason := err.Error()
+	switch {
+	case apierrors.IsForbidden(err):
+		group, res := need.GroupResource()
+		reason = "the credential may not list it (403)"
+		if !need.IsObject() {
+			reason = "the credential may not read it (403)"
+		} else if group == "" && res == "secrets" {
+			reason = "the credential may not list secrets (403); values are never requested"
+		}
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), errors.Is(err, context.DeadlineExceeded):
+		reason = "the server did not answer in time"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.b.Gap(cluster.Gap{Need: need, Scope: scope, Reason: reason})
+	return nil
+}
+
+// kubelets asks every kubelet for its effective configuration, through the API server.
+func (r *reader) kubelets(ctx context.Context) error {
+	var jobs []func(context.Context) error
+	var once sync.Once
+	forbidden := make(chan struct{})
+	for _, node := range r.nodes {
+		jobs = append(jobs, func(ctx context.Context) error {
+			select {
+			case <-forbidden:
+				return nil // one refusal speaks for all nodes
+			default:
+			}
+			ctx, cancel := context.WithTimeout(ctx, r.opts.NodeTimeout)
+			defer cancel()
+			raw, err := r.core().Get().Resource("nodes").Name(node).SubResource("proxy", "configz").
+				SetHeader("Accept", "application/json").DoRaw(ctx)
+			if apierrors.IsForbidden(err) {
+				once.Do(func() {
+					close(forbidden)
+					err = r.fault(err, cluster.KubeletConfig, "")
+				})
+				return nil
+			}
+			if err != nil {
+				return r.fault(err, cluster.KubeletConfig, node)
+			}
+			var answer struct {
+				KubeletConfig *kubeletv1beta1.KubeletConfiguration `json:"kubeletconfig"`
+			}
+			if err := json.Unmarshal(raw, &answer); err != nil || answer.KubeletConfig == nil {
+				return r.fault(errors.New("/configz does not hold a kubelet configuration"), cluster.KubeletConfig, node)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.b.AddKubelet(&cluster.Kubelet{
+				Node: node, Config: answer.KubeletConfig,
+				Source: cluster.Source{Origin: "/api/v1/nodes/" + node + "/proxy/configz"},
+			})
+			r.opts.Progress("kubelets", r.count)
+			return nil
+		})
+	}
+	err := r.parallel(ctx, jobs)
+	r.looked(cluster.KubeletConfig)
+	return err
+}
+
+// flagz asks the API server for its own flags, which it tells from v1.36 on
+// (k8s.io/apiserver/pkg/server/flagz). Older servers have none, and say so with 404.
+func (r *reader) flagz(ctx context.Context) error {
+	raw, err := r.core().Get().AbsPath("/flagz").
+		SetHeader("Accept", "application/json;v=v1beta1;g=config.k8s.io;as=Flagz").DoRaw(ctx)
+	if err != nil {
+		// A gap is only recorded if no static pod and no process tells the flags.
+		r.opts.Log.Debug("flagz not served", "err", err)
+		return nil
+	}
+	var answer struct {
+		Kind  string            `json:"kind"`
+		Flags map[string]string `json:"flags"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil || answer.Kind != "Flagz" || len(answer.Flags) == 0 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.b.AddFlagz("kube-apiserver", answer.Flags, cluster.Source{Origin: "/flagz"})
+	return nil
+}
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
