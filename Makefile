@@ -1,0 +1,75 @@
+# Bulwark's targets; `make` lists them. The two that matter to a newcomer are
+# `make demo` and `make test`. Both install what they need and can.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X github.com/bulwark-k8s/bulwark/internal/cli.release=$(VERSION)
+BIN := bin
+LAB := $(BIN)/lab
+GO ?= go
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build lab ## a real cluster, a careless application on it, a scan, an HTML report
+	@lab/demo/run.sh
+
+.PHONY: build
+build: ## the bulwark binary, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/bulwark ./cmd/bulwark
+	@ln -sf bulwark $(BIN)/kubectl-bulwark
+
+.PHONY: lab
+lab: ## the real Kubernetes components and the lab's images, in bin/lab/
+	lab/build.sh $(LAB)
+
+.PHONY: test
+test: build lab unit e2e ## everything: unit, CLI stories, and end to end on real clusters
+
+.PHONY: unit
+unit: ## the tests that need no cluster, with the race detector
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -race ./...
+	cd lab && $(GO) vet ./... && $(GO) test ./...
+
+.PHONY: e2e
+e2e: build lab ## the tests on real clusters that they start themselves
+	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 30m ./e2e/...
+
+.PHONY: lint
+lint: ## golangci-lint at the pinned version, which it builds on first use
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+	cd lab && $(GO) tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+.PHONY: bench
+bench: build lab ## the numbers of docs/performance.md
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -timeout 30m -v -run '^TestNumbers$$' ./e2e/...
+
+.PHONY: generate
+generate: ## write the generated files anew
+	cd controls && $(GO) run ./gen
+
+.PHONY: control
+control: ## begin a control: make control ID=pod.something
+	@test -n "$(ID)" || { echo "make control: ID is missing, want make control ID=family.name"; exit 2; }
+	cd controls && $(GO) run ./gen -new $(ID)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN)
