@@ -11,15 +11,16 @@ set -euo pipefail
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=$(realpath -m "${1:-$lab/../bin/lab}")
-kubernetes=v1.36.3
-coredns=v1.14.7
 
 export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
 strip="-s -w"
-version=k8s.io/component-base/version
-stamped="$strip -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=36 -X $version.gitTreeState=clean"
 
 say() { echo "lab: $*" >&2; }
+
+# pinned MODULE GO.MOD prints the version that the go.mod requires.
+pinned() {
+	sed -nE "s|^(require)?[[:space:]]+$1 (v[^ ]+).*|\2|p" "$lab/$2" | head -1
+}
 
 # packages installs the Debian packages that the lab needs and this machine
 # lacks. Without root it only names them.
@@ -70,14 +71,18 @@ build() {
 }
 
 kubernetes() {
-	local cmd=k8s.io/kubernetes/cmd
-	build . "$stamped" -o "$out/" "${@/#/$cmd/}"
+	local cmd=k8s.io/kubernetes/cmd v=k8s.io/component-base/version version major minor
+	version=$(pinned k8s.io/kubernetes go.mod)
+	IFS=. read -r major minor _ <<<"${version#v}"
+	build . "$strip -X $v.gitVersion=$version -X $v.gitMajor=$major -X $v.gitMinor=$minor -X $v.gitTreeState=clean" \
+		-o "$out/" "${@/#/$cmd/}"
 }
 
 containerd() {
-	local cmd=github.com/containerd/containerd/v2/cmd
-	build components/containerd "$strip -X github.com/containerd/containerd/v2/version.Version=v2.4.2" \
-		-tags no_btrfs,no_devmapper,no_zfs,urfave_cli_no_docs -o "$out/" $cmd/containerd $cmd/containerd-shim-runc-v2 $cmd/ctr
+	local module=github.com/containerd/containerd/v2
+	build components/containerd "$strip -X $module/version.Version=$(pinned $module components/containerd/go.mod)" \
+		-tags no_btrfs,no_devmapper,no_zfs,urfave_cli_no_docs -o "$out/" \
+		$module/cmd/containerd $module/cmd/containerd-shim-runc-v2 $module/cmd/ctr
 }
 
 runc() {
@@ -85,8 +90,9 @@ runc() {
 }
 
 cni() {
-	local plugins=github.com/containernetworking/plugins/plugins
-	build components/cni "$strip -X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v1.9.1" \
+	local module=github.com/containernetworking/plugins
+	local plugins=$module/plugins
+	build components/cni "$strip -X $module/pkg/utils/buildversion.BuildVersion=$(pinned $module components/cni/go.mod)" \
 		-o "$out/cni/" $plugins/main/ptp $plugins/main/loopback $plugins/ipam/host-local $plugins/meta/portmap
 }
 
@@ -97,7 +103,7 @@ images() {
 	build components/coredns "$strip" -o "$bin/coredns" .
 	build . "$strip" -o "$bin/" ./cmd/pause ./cmd/probe ./demo/shop
 	build . "$strip" -o "$out/.lab-images" ./cmd/lab-images
-	"$out/.lab-images" --bin "$bin" --out "$out/images" --coredns "$coredns"
+	"$out/.lab-images" --bin "$bin" --out "$out/images" --coredns "$(pinned github.com/coredns/coredns components/coredns/go.mod)"
 }
 
 cd "$lab"

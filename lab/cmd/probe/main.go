@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New(usage)
 	}
 	flags := flag.NewFlagSet("probe "+args[0], flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error is reported once, by main
 	timeout := flags.Duration("timeout", 2*time.Second, "how long to try")
 	udp := flags.Bool("udp", false, "use UDP")
 	operand, err := parse(flags, args[1:])
