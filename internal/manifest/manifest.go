@@ -14,9 +14,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,11 +46,16 @@ type Problem struct {
 	Err  error
 }
 
-func (p Problem) Error() string {
-	if p.Line > 0 {
-		return fmt.Sprintf("%s:%d: %v", p.File, p.Line, p.Err)
+func (p Problem) Error() string { return fmt.Sprintf("%s: %v", p.Place(), p.Err) }
+
+// Place is the file, with the line where there is one.
+func (p Problem) Place() string { return place(p.File, p.Line) }
+
+func place(file string, line int) string {
+	if line > 0 {
+		return fmt.Sprintf("%s:%d", file, line)
 	}
-	return fmt.Sprintf("%s: %v", p.File, p.Err)
+	return file
 }
 
 func (p Problem) Unwrap() error { return p.Err }
@@ -63,6 +72,21 @@ type Outcome struct {
 	Documents int
 	Problems  []Problem
 	Skipped   []Skipped
+}
+
+// SkippedByReason iterates over the reasons in alphabetical order, with the places.
+func (o Outcome) SkippedByReason() iter.Seq2[string, []string] {
+	byReason := map[string][]string{}
+	for _, s := range o.Skipped {
+		byReason[s.Why] = append(byReason[s.Why], place(s.File, s.Line))
+	}
+	return func(yield func(string, []string) bool) {
+		for _, why := range slices.Sorted(maps.Keys(byReason)) {
+			if !yield(why, byReason[why]) {
+				return
+			}
+		}
+	}
 }
 
 // A Reader adds what it reads to a Builder.
@@ -154,6 +178,10 @@ func (r *Reader) read(name string, in io.Reader, asked bool) {
 		n, err := r.document(name, line, doc)
 		found += n
 		var not *notObjectError
+		var at *lineError
+		if errors.As(err, &at) {
+			line, err = at.line, at.err
+		}
 		switch {
 		case errors.As(err, &not) && !asked:
 			r.skip(name, line, not.Error())
@@ -230,7 +258,7 @@ func (e *notObjectError) Error() string { return e.why }
 
 // document reads one document and returns how many objects it held.
 func (r *Reader) document(file string, line int, doc []byte) (int, error) {
-	data, lines, err := toJSON(doc)
+	data, lines, err := toJSON(doc, line)
 	if err != nil {
 		return 0, err
 	}
@@ -245,8 +273,9 @@ func (r *Reader) document(file string, line int, doc []byte) (int, error) {
 
 // toJSON turns a YAML document into JSON, refusing duplicate keys as the API server's
 // strict decoding does. The returned function gives the line (from 0) at which item i
-// of a List starts, or the document itself for -1.
-func toJSON(doc []byte) ([]byte, func(int) int, error) {
+// of a List starts, or the document itself for -1. The document starts at line first
+// of its file.
+func toJSON(doc []byte, first int) ([]byte, func(int) int, error) {
 	if t := bytes.TrimSpace(doc); len(t) > 0 && t[0] == '{' && json.Valid(t) {
 		var v any
 		strict, err := kjson.UnmarshalStrict(t, &v)
@@ -260,7 +289,7 @@ func toJSON(doc []byte) ([]byte, func(int) int, error) {
 	}
 	var node yaml.Node
 	if err := yaml.Unmarshal(doc, &node); err != nil {
-		return nil, nil, oneLine(err)
+		return nil, nil, atLine(err, first, doc)
 	}
 	if node.Kind == 0 || len(node.Content) == 0 {
 		return nil, nil, nil
@@ -268,7 +297,7 @@ func toJSON(doc []byte) ([]byte, func(int) int, error) {
 	// Decode checks duplicate keys and excessive aliasing.
 	var v any
 	if err := node.Decode(&v); err != nil {
-		return nil, nil, oneLine(err)
+		return nil, nil, atLine(err, first, doc)
 	}
 	if v == nil {
 		return nil, nil, nil
@@ -335,6 +364,36 @@ func oneLine(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
 	return errors.New(strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " "))
+}
+
+// A lineError is a fault whose line in the file is known.
+type lineError struct {
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return e.err.Error() }
+
+func (e *lineError) Unwrap() error { return e.err }
+
+var yamlLine = regexp.MustCompile(`\bline (\d+)`)
+
+// atLine turns the line numbers of the YAML parser, which count from the document's
+// first line, into the file's, and takes the one it begins with as the fault's place.
+// YAML breaks lines at more characters than editors do, so a number may lie beyond
+// the document's end.
+func atLine(err error, first int, doc []byte) error {
+	last := first + bytes.Count(doc, []byte("\n"))
+	text := yamlLine.ReplaceAllStringFunc(oneLine(err).Error(), func(m string) string {
+		n, _ := strconv.Atoi(strings.TrimPrefix(m, "line "))
+		return fmt.Sprintf("line %d", min(n+first-1, last))
+	})
+	var line int
+	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
+		_, rest, _ := strings.Cut(text, ": ")
+		return &lineError{line, errors.New(rest)}
+	}
+	return errors.New(text)
 }
 
 type header struct {

@@ -1,0 +1,246 @@
+package manifest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+func pod(name string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: shop}\nspec: {containers: [{name: c, image: c:1}]}\n"
+}
+
+func TestReadKeepsGoing(t *testing.T) {
+	tests := map[string]struct {
+		in       string
+		objects  []string
+		problems []string
+		skipped  []string
+	}{
+		"two documents": {
+			in:      pod("a") + "---\n" + pod("b"),
+			objects: []string{"pod shop/a", "pod shop/b"},
+		},
+		"a broken document between two good ones": {
+			in:       pod("a") + "---\nkind: Pod\n  apiVersion: v1\n---\n" + pod("b"),
+			objects:  []string{"pod shop/a", "pod shop/b"},
+			problems: []string{"in:7: mapping values are not allowed in this context"},
+		},
+		"a document that ends in the middle": {
+			in:       pod("a") + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: b",
+			objects:  []string{"pod shop/a"},
+			problems: []string{"in:7: did not find expected ',' or '}'"},
+		},
+		"a duplicate key": {
+			in:       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  hostPID: false\n  hostPID: true\n",
+			problems: []string{`in:6: mapping key "hostPID" already defined at line 5`},
+		},
+		"a duplicate key in JSON": {
+			in:       `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","name":"b"}}`,
+			problems: []string{`in:1: duplicate field "metadata.name"`},
+		},
+		"a wrong type": {
+			in:       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {hostPID: maybe}\n",
+			problems: []string{"in:1: pod a: json: cannot unmarshal string into Go struct field PodSpec.spec.hostPID of type bool"},
+		},
+		"an unknown kind": {
+			in:      "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\n---\n" + pod("b"),
+			objects: []string{"pod shop/b"},
+			skipped: []string{"in:1 kind Widget of example.com/v1 is not known"},
+		},
+		"a list with lines": {
+			in:      "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(pod("a")), "\n", "\n  ") + "\n- {apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n",
+			objects: []string{"namespace shop", "pod shop/a"},
+		},
+		"a typed list as the API server gives it": {
+			in:      `{"apiVersion":"v1","kind":"PodList","items":[{"metadata":{"name":"a","namespace":"shop"},"spec":{"containers":[]}}]}`,
+			objects: []string{"pod shop/a"},
+		},
+		"the same object twice": {
+			in:      pod("a") + "---\n" + pod("a"),
+			objects: []string{"pod shop/a"},
+			skipped: []string{"in:6 pod shop/a stands in the input twice; the first one counts"},
+		},
+		"only comments": {
+			in:      "# nothing\n---\n" + pod("a") + "---\n# end\n",
+			objects: []string{"pod shop/a"},
+		},
+		"a separator with a comment and one with content": {
+			in:      "--- # first\n" + pod("a") + "--- {apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n",
+			objects: []string{"namespace shop", "pod shop/a"},
+		},
+		"Windows line ends": {
+			in:      strings.ReplaceAll(pod("a")+"---\n"+pod("b"), "\n", "\r\n"),
+			objects: []string{"pod shop/a", "pod shop/b"},
+		},
+		"a template": {
+			in:       "{{- if .Values.on }}\n" + pod("a") + "{{- end }}\n",
+			problems: []string{"in:1: it is a template: render it first (helm template)"},
+		},
+		"no object at all":                 {in: "replicas: 3\n", problems: []string{"in:1: it has no apiVersion and kind, so it is no Kubernetes object"}},
+		"nothing":                          {in: "", problems: []string{"in: there is no Kubernetes object in it"}},
+		"a binary":                         {in: "\x7fELF\x00\x00", problems: []string{"in: the file is binary, want YAML or JSON"}},
+		"a number as a key":                {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {1: x}}\n", problems: []string{"in:1: metadata.labels: key 1 is not a string"}},
+		"a bomb of aliases":                {in: bomb(), problems: []string{"in:1: document contains excessive aliasing"}},
+		"a namespace by kubectl's default": {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", objects: []string{"pod default/a"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := cluster.NewBuilder("test", false)
+			r := NewReader(b)
+			r.Read("in", strings.NewReader(tt.in))
+			var objects, problems, skipped []string
+			for _, o := range b.Snapshot().Objects() {
+				objects = append(objects, o.Ref.String())
+			}
+			for _, p := range r.Outcome().Problems {
+				problems = append(problems, p.Error())
+			}
+			for _, s := range r.Outcome().Skipped {
+				skipped = append(skipped, place(s.File, s.Line)+" "+s.Why)
+			}
+			if diff := cmp.Diff(tt.objects, objects); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.problems, problems); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.skipped, skipped); diff != "" {
+				t.Errorf("skipped (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// bomb is a billion laughs in YAML.
+func bomb() string {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: Pod\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	for i := 1; i < 10; i++ {
+		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10), ", "))
+	}
+	return b.String()
+}
+
+// TestSecretValuesAreDropped looks for the value in everything that stays in memory.
+func TestSecretValuesAreDropped(t *testing.T) {
+	const value = "correct-horse-battery"
+	b := cluster.NewBuilder("test", false)
+	NewReader(b).Read("in", strings.NewReader(`
+apiVersion: v1
+kind: Secret
+metadata:
+  name: db
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"password":"`+value+`"}}'}
+stringData: {password: `+value+`}
+data: {user: YWRtaW4=}
+`))
+	s := b.Snapshot()
+	o := s.Get(cluster.Ref{Kind: "Secret", Namespace: "default", Name: "db"})
+	if diff := cmp.Diff(&cluster.SecretFacts{Type: "", Keys: []string{"password", "user"}, KeysKnown: true}, o.Value); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+	dump, err := json.Marshal([]any{o.Meta, o.Value, o.Source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(dump), value) {
+		t.Errorf("the value is still in the snapshot: %s", dump)
+	}
+}
+
+func TestReadPath(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml": pod("a"), "sub/b.yml": pod("b"), "sub/c.json": `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`,
+		"values.yaml": "replicas: 3\n", "notes.txt": "hello", ".git/d.yaml": pod("d"),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	big := filepath.Join(dir, "big.yaml")
+	if err := os.WriteFile(big, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(big, 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	b := cluster.NewBuilder("test", false)
+	r := NewReader(b)
+	if err := r.ReadPath(context.Background(), dir); err != nil {
+		t.Fatal(err)
+	}
+	out := r.Outcome()
+	if out.Documents != 3 {
+		t.Errorf("documents: %d, want 3", out.Documents)
+	}
+	if len(out.Problems) != 1 || out.Problems[0].Err.Error() != "the file has 100 MB, want at most 64: split it" {
+		t.Errorf("problems: %v, want the big file's", out.Problems)
+	}
+	if len(out.Skipped) != 1 || filepath.Base(out.Skipped[0].File) != "values.yaml" {
+		t.Errorf("skipped: %v, want values.yaml", out.Skipped)
+	}
+	if err := r.ReadPath(context.Background(), filepath.Join(dir, "absent")); err == nil {
+		t.Error("a path that does not exist is no error")
+	}
+}
+
+// FuzzRead states what holds for any bytes: it ends, a document is an object or a
+// problem or skipped, every place is inside the input, and no value of a Secret stays.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(pod("a") + "---\n" + pod("b")))
+	f.Add([]byte("--- {a: b}\n---\n[1]\n"))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"}]}`))
+	f.Add([]byte("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {k: hunter2hunter2}\n"))
+	f.Add([]byte(bomb()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		b := cluster.NewBuilder("fuzz", false)
+		r := NewReader(b)
+		started := time.Now()
+		r.Read("in", strings.NewReader(string(data)))
+		if took := time.Since(started); took > 5*time.Second {
+			t.Errorf("%d bytes took %s", len(data), took)
+		}
+		out := r.Outcome()
+		lines := strings.Count(string(data), "\n") + 1
+		for _, p := range out.Problems {
+			if p.Line < 0 || p.Line > lines {
+				t.Errorf("problem on line %d of %d", p.Line, lines)
+			}
+			if strings.Contains(p.Error(), "\n") {
+				t.Errorf("more than one line: %q", p.Error())
+			}
+		}
+		s := b.Snapshot()
+		if n := len(s.Objects()) + len(s.Machines()) + len(s.Kubelets()); n != out.Documents {
+			t.Errorf("%d objects, %d documents", n, out.Documents)
+		}
+		for _, o := range s.Objects() {
+			if o.Source.Line < 1 || o.Source.Line > lines {
+				t.Errorf("%s on line %d of %d", o.Ref, o.Source.Line, lines)
+			}
+			switch o.Value.(type) {
+			case *corev1.Secret, *corev1.ConfigMap:
+				t.Errorf("%s kept its values", o.Ref)
+			}
+		}
+	})
+}
