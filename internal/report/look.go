@@ -1,0 +1,145 @@
+package report
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"strings"
+	"unicode"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+// A lookup is how a person sees with their own eyes what a finding says.
+type lookup struct {
+	// On is the machine to run Command on; empty means wherever kubectl or the files are.
+	On      string
+	Command string
+}
+
+// look returns the command that shows a finding's evidence again. Every command only
+// reads. Names come from strangers, so each is quoted for a POSIX shell and none can
+// become an option. It returns an empty Command where there is nothing to run.
+func look(f *control.Finding) lookup {
+	ref, src := f.Object, f.Source
+	kind := strings.ToLower(ref.Kind)
+	switch need := cluster.Need(ref.Kind); {
+	case ref.Kind == "File":
+		return lookup{ref.Namespace, "stat " + operand(ref.Name)}
+	case ref.Kind == "Listener":
+		return lookup{ref.Namespace, lookAtPort(ref.Name)}
+	case components[kind]:
+		return lookAtComponent(kind, ref.Name, src)
+	case src.Line > 0 && src.Origin != "" && src.Origin != "-" && !strings.HasPrefix(src.Origin, "<"):
+		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
+	case f.Outcome == control.Unknown && ref.Kind == kind && need.IsObject():
+		// A gap: its "object" is the resource that could not be listed.
+		where := "--all-namespaces"
+		if ref.Name != "(all)" {
+			where = "-n " + quote(ref.Name)
+		}
+		return lookup{"", "kubectl auth can-i list " + operand(ref.Kind) + " " + where}
+	case ref.Kind == kind || ref.Name == "":
+		return lookup{} // no kind of the API is in lower case
+	}
+	get := "kubectl get "
+	if ref.Namespace != "" {
+		get = "kubectl -n " + quote(ref.Namespace) + " get "
+	}
+	return lookup{"", get + quote(kind) + named(ref.Name) + " -o yaml"}
+}
+
+func lookAtPort(name string) string {
+	address := name[strings.LastIndexByte(name, ' ')+1:]
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "ss -ltnp"
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost" // it listens on every address, this one too
+	}
+	return "openssl s_client -connect " + quote(net.JoinHostPort(host, port)) + " </dev/null"
+}
+
+func lookAtComponent(kind, name string, src cluster.Source) lookup {
+	ns, pod, static := strings.Cut(name, "/")
+	switch {
+	case static:
+		return lookup{"", "kubectl -n " + quote(ns) + " get pod" + named(pod) + " -o yaml"}
+	case strings.HasPrefix(src.Origin, "/") && (path.Base(src.Origin) == "flagz" || path.Base(src.Origin) == "configz"):
+		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
+	case kind == "kubelet" && strings.HasPrefix(src.Origin, "/api/"):
+		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
+	case strings.HasPrefix(name, "("):
+		return lookup{"", "kubectl get --raw /flagz"}
+	}
+	return lookup{name, "pgrep -af " + quote(kind)}
+}
+
+// named is an object's name as an argument after its kind. One that begins with a
+// dash would be an option; kind/name cannot be.
+func named(name string) string {
+	if strings.HasPrefix(name, "-") {
+		return "/" + quote(name)
+	}
+	return " " + quote(name)
+}
+
+// operand is a quoted argument that no program takes for an option.
+func operand(s string) string {
+	if strings.HasPrefix(s, "-") {
+		return "-- " + quote(s)
+	}
+	return quote(s)
+}
+
+// quote makes one word of s for a POSIX shell. Where s holds characters that do not
+// print, it uses $'…' (bash, zsh, POSIX 2024), so that pasting it cannot run anything.
+func quote(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_-./:@%+=,", c))
+	}) {
+		return s
+	}
+	if !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == unicode.ReplacementChar }) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for _, c := range []byte(s) {
+		if c >= ' ' && c < 0x7f && c != '\'' && c != '\\' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	b.WriteByte('\'')
+	return b.String()
+}
+
+// patch returns the kubectl command that makes a finding's changes in a running
+// cluster, or "" where there is no such command: changes that a patch cannot say,
+// things that are not in the API, and pods, whose spec is fixed while they live.
+func patch(f *control.Finding) string {
+	kind := strings.ToLower(f.Object.Kind)
+	if len(f.Changes) == 0 || f.Object.OnMachine() || components[kind] || kind == f.Object.Kind || f.Object.Name == "" {
+		return ""
+	}
+	if kind == "pod" {
+		for _, c := range f.Changes {
+			if !strings.HasPrefix(c.Path, "metadata.") {
+				return ""
+			}
+		}
+	}
+	body, ok := control.MergePatch(f.Changes)
+	if !ok {
+		return ""
+	}
+	cmd := "kubectl "
+	if f.Object.Namespace != "" {
+		cmd += "-n " + quote(f.Object.Namespace) + " "
+	}
+	return cmd + "patch " + quote(kind) + named(f.Object.Name) + " -p " + quote(body)
+}
