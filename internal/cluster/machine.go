@@ -50,7 +50,8 @@ const (
 
 // A File is what stat(2) says of a file that a component uses.
 type File struct {
-	// Path is absolute, as the component sees it.
+	// Path is absolute, as the machine sees it. For a file that only a container has,
+	// it is as the component in it sees it.
 	Path string   `json:"path"`
 	Role FileRole `json:"role"`
 	// UsedBy is the component whose flag or convention led to the file.
@@ -59,6 +60,9 @@ type File struct {
 	Mode uint32 `json:"mode"`
 	UID  int    `json:"uid"`
 	GID  int    `json:"gid"`
+	// Shielded is whether a folder above the file lets nobody through but root and the
+	// file's owner, so that the mode's bits for group and others give nothing.
+	Shielded bool `json:"shielded,omitempty"`
 }
 
 // A Listener is a TCP port that a component listens on, and how it answered.
