@@ -1,0 +1,63 @@
+package report
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestGolden(t *testing.T) {
+	for _, tt := range []struct {
+		file, format string
+		result       *scan.Result
+		options      Options
+	}{
+		{"shop.txt", "table", shop(t), Options{Width: 100}},
+		{"shop-color.txt", "table", shop(t), Options{Width: 100, Color: true}},
+		{"shop-all-narrow.txt", "table", shop(t), Options{Width: 60, All: true}},
+		{"shop-pipe.txt", "table", shop(t), Options{}},
+		{"clean.txt", "table", clean(), Options{Width: 100}},
+		{"shop.json", "json", shop(t), Options{}},
+		{"clean.json", "json", clean(), Options{}},
+		{"shop.html", "html", shop(t), Options{}},
+		{"clean.html", "html", clean(), Options{}},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			got := render(t, tt.format, tt.result, tt.options)
+			golden := filepath.Join("testdata", tt.file)
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("%s (-want +got), go test ./internal/report -update rewrites it:\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+func render(t testing.TB, format string, r *scan.Result, o Options) []byte {
+	t.Helper()
+	f, err := Find(format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := f.Write(&b, r, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
