@@ -125,8 +125,7 @@ func apply(node any, steps []step, c Change) (any, error) {
 		case last && c.Op == Remove:
 			return slices.Delete(n, i, i+1), nil
 		case last:
-			n[i] = c.Value
-			return n, nil
+			return nil, fmt.Errorf("item %s: set its fields, not the whole", s.name)
 		}
 		child, err := apply(n[i], steps[1:], c)
 		if err != nil {
@@ -172,6 +171,13 @@ func MergePatch(changes []Change) (string, bool) {
 	return string(out), err == nil
 }
 
+// mergedByName are the lists of a pod spec whose patchMergeKey is name
+// (k8s.io/api/core/v1/types.go).
+var mergedByName = map[string]bool{
+	"containers": true, "initContainers": true, "ephemeralContainers": true,
+	"volumes": true, "env": true, "imagePullSecrets": true,
+}
+
 func merge(node map[string]any, steps []step, c Change) bool {
 	s := steps[0]
 	if len(steps) == 1 {
@@ -186,8 +192,8 @@ func merge(node map[string]any, steps []step, c Change) bool {
 		return true
 	}
 	if next := steps[1]; next.bracket && !isMapKey(next.name) {
-		if _, err := strconv.Atoi(next.name); err == nil {
-			return false // an index has no merge key
+		if !mergedByName[s.name] {
+			return false // replaced as a whole, or merged by another key
 		}
 		list, _ := node[s.name].([]any)
 		i := find(list, next.name)
