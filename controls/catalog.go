@@ -6,7 +6,21 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
+	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
+	"github.com/bulwark-k8s/bulwark/controls/pod/dropall"
+	"github.com/bulwark-k8s/bulwark/controls/pod/hostipc"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostnetwork"
+	"github.com/bulwark-k8s/bulwark/controls/pod/hostpath"
+	"github.com/bulwark-k8s/bulwark/controls/pod/hostpid"
+	"github.com/bulwark-k8s/bulwark/controls/pod/hostport"
+	"github.com/bulwark-k8s/bulwark/controls/pod/privileged"
+	"github.com/bulwark-k8s/bulwark/controls/pod/privilegeescalation"
+	"github.com/bulwark-k8s/bulwark/controls/pod/procmount"
+	"github.com/bulwark-k8s/bulwark/controls/pod/rootuser"
+	"github.com/bulwark-k8s/bulwark/controls/pod/runtimesocket"
+	"github.com/bulwark-k8s/bulwark/controls/pod/seccomp"
+	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
+	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/clusteradmin"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -16,6 +30,20 @@ var catalog = []*control.Control{
 	anonymousrequests.Control,
 	privatekey.Control,
 	isolation.Control,
+	capabilities.Control,
+	dropall.Control,
+	hostipc.Control,
 	hostnetwork.Control,
+	hostpath.Control,
+	hostpid.Control,
+	hostport.Control,
+	privileged.Control,
+	privilegeescalation.Control,
+	procmount.Control,
+	rootuser.Control,
+	runtimesocket.Control,
+	seccomp.Control,
+	tokenmount.Control,
+	writableroot.Control,
 	clusteradmin.Control,
 }

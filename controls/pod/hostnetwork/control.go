@@ -6,6 +6,7 @@ import (
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/podsec"
 )
 
 //go:embed doc.md
@@ -24,10 +25,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	for _, p := range s.Pods() {
-		if p.Static() {
-			continue // the control plane's own; whoever can write there owns the node already
-		}
+	for p := range podsec.Judged(s) {
 		v := r.Pod(p)
 		if p.Spec.HostNetwork {
 			path := p.Path + ".hostNetwork"

@@ -1,0 +1,103 @@
+// Package credential tells names that promise a credential (DB_PASSWORD, apiToken)
+// from names that only speak of one (PASSWORD_FILE, TOKEN_TTL). It looks at names; it
+// keeps and returns no value.
+package credential
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Named reports whether something of this name would hold a credential.
+func Named(name string) bool {
+	words := split(name)
+	if len(words) == 0 || aside[words[len(words)-1]] {
+		return false
+	}
+	joined := strings.Join(words, " ")
+	return slices.ContainsFunc(words, func(w string) bool { return plain[w] }) ||
+		slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(" "+joined+" ", " "+p+" ") })
+}
+
+// plain are words that promise a credential by themselves.
+var plain = map[string]bool{
+	"password": true, "passwd": true, "pass": true, "passphrase": true, "passcode": true,
+	"secret": true, "secrets": true, "token": true, "apikey": true, "secretkey": true, "accesskey": true,
+	"privatekey": true, "credential": true, "credentials": true, "htpasswd": true,
+}
+
+// phrases are words that do so together.
+var phrases = []string{
+	"api key", "access key", "secret key", "private key", "signing key", "encryption key", "master key",
+	"account key", "shared key", "db pwd", "user pwd", "root pwd", "admin pwd", "pg pwd", "mysql pwd",
+	"id rsa", "id ed25519", "id ecdsa", "connection string",
+}
+
+// aside are last words that turn a name into one about a credential: where it is, how
+// long it lasts, what it must look like.
+var aside = map[string]bool{
+	"file": true, "path": true, "dir": true, "directory": true, "name": true, "names": true, "namespace": true,
+	"url": true, "uri": true, "endpoint": true, "host": true, "port": true, "server": true, "service": true,
+	"ttl": true, "expiry": true, "expiration": true, "expires": true, "lifetime": true, "duration": true, "timeout": true,
+	"interval": true, "age": true, "length": true, "size": true, "count": true, "limit": true, "min": true, "max": true,
+	"enabled": true, "enable": true, "disabled": true, "required": true, "allowed": true, "validation": true,
+	"id": true, "type": true, "kind": true, "mode": true, "algorithm": true, "audience": true, "issuer": true,
+	"header": true, "prefix": true, "suffix": true, "format": true, "policy": true, "provider": true, "backend": true,
+	"store": true, "engine": true, "class": true, "ref": true, "user": true, "username": true,
+	"version": true, "refresh": true, "rotation": true, "mount": true, "field": true, "parameter": true, "regex": true,
+}
+
+// extensions are file endings that say nothing of what is inside.
+var extensions = []string{".json", ".yaml", ".yml", ".txt", ".env", ".conf", ".cfg", ".ini", ".properties", ".toml"}
+
+// split takes a name apart at separators and humps: "dbPassword.txt" is db, password.
+func split(name string) []string {
+	for _, ext := range extensions {
+		name = strings.TrimSuffix(name, ext)
+	}
+	var b strings.Builder
+	var before rune
+	for _, r := range name {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			b.WriteByte(' ')
+		case unicode.IsUpper(r) && unicode.IsLower(before):
+			b.WriteByte(' ')
+			fallthrough
+		default:
+			b.WriteRune(unicode.ToLower(r))
+		}
+		before = r
+	}
+	return strings.Fields(b.String())
+}
+
+var reference = regexp.MustCompile(`\$\([A-Za-z_][A-Za-z0-9_.-]*\)`)
+
+// Literal reports whether a value could be a credential itself: it is not empty, not a
+// switch, and not only references to other variables.
+func Literal(value string) bool {
+	value = strings.TrimSpace(value)
+	switch strings.ToLower(value) {
+	case "", "true", "false", "yes", "no", "on", "off", "none", "null":
+		return false
+	}
+	return strings.ContainsFunc(reference.ReplaceAllString(value, ""), func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r)
+	})
+}
+
+// InURL reports whether a value is an address with a literal password in it:
+// postgres://shop:…@db/shop.
+func InURL(value string) bool {
+	// References may stand where a URL allows no parentheses.
+	u, err := url.Parse(reference.ReplaceAllString(strings.TrimSpace(value), ""))
+	if err != nil || u.User == nil || u.Host == "" && u.Path == "" {
+		return false
+	}
+	password, ok := u.User.Password()
+	return ok && password != ""
+}

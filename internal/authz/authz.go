@@ -1,0 +1,136 @@
+// Package authz answers what RBAC rules allow, with the API server's own matching
+// (pkg/apis/rbac/v1/evaluation_helpers.go): which bindings reach a subject, which of
+// their rules allow an act, and which bindings and roles Kubernetes itself keeps.
+package authz
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// An Act is a request on a resource, of any name. A subresource stands behind a slash: "pods/exec".
+type Act struct{ Verb, Group, Resource string }
+
+// Allows reports whether a rule allows the act on every name. A rule limited to
+// resourceNames allows it on some, which counts as no.
+func Allows(rule *rbacv1.PolicyRule, act Act) bool {
+	return len(rule.ResourceNames) == 0 &&
+		matches(rule.Verbs, act.Verb) && matches(rule.APIGroups, act.Group) && matchesResource(rule.Resources, act.Resource)
+}
+
+func matches(list []string, want string) bool {
+	return slices.Contains(list, "*") || slices.Contains(list, want)
+}
+
+func matchesResource(list []string, want string) bool {
+	if matches(list, want) {
+		return true
+	}
+	_, sub, ok := strings.Cut(want, "/")
+	return ok && slices.Contains(list, "*/"+sub)
+}
+
+// AllowsAny returns the first of the acts that one of the rules allows.
+func AllowsAny(rules []rbacv1.PolicyRule, acts ...Act) (Act, bool) {
+	for _, act := range acts {
+		for i := range rules {
+			if Allows(&rules[i], act) {
+				return act, true
+			}
+		}
+	}
+	return Act{}, false
+}
+
+// ReadSecrets are the acts that show the value of secrets. List and watch return
+// whole objects, so they show as much as get.
+var ReadSecrets = []Act{{"get", "", "secrets"}, {"list", "", "secrets"}, {"watch", "", "secrets"}}
+
+// WriteSecrets are the acts that change or take away secrets.
+var WriteSecrets = []Act{
+	{"create", "", "secrets"}, {"update", "", "secrets"}, {"patch", "", "secrets"},
+	{"delete", "", "secrets"}, {"deletecollection", "", "secrets"},
+}
+
+// Everything reports whether the rules allow every verb on every resource.
+func Everything(rules []rbacv1.PolicyRule) bool {
+	_, ok := AllowsAny(rules, Act{"*", "*", "*"})
+	return ok
+}
+
+// Default reports whether the role or binding is one that the API server makes at its
+// start. Anybody may write the label, so the name has to be one of its own too.
+func Default(o *cluster.Object) bool {
+	return o.Meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" &&
+		(strings.HasPrefix(o.Name, "system:") || userFacing[o.Name] != nil)
+}
+
+// Rules are what a binding grants. Manifests seldom repeat the roles that every
+// cluster has, so for those a role that is not in the snapshot is taken as known.
+func Rules(b *cluster.Binding) []rbacv1.PolicyRule {
+	if b.Role == nil && b.RoleRef.Kind == "ClusterRole" {
+		return userFacing[b.RoleRef.Name]
+	}
+	return b.Rules()
+}
+
+// userFacing are the roles made for people, with those of their rules that let
+// somebody go further (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go).
+var userFacing = map[string][]rbacv1.PolicyRule{
+	"cluster-admin": {{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}},
+	"admin":         append(edit, rbacv1.PolicyRule{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{"rbac.authorization.k8s.io"}, Resources: []string{"roles", "rolebindings"}}),
+	"edit":          edit,
+	"view":          {{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"pods", "configmaps", "services"}}},
+}
+
+var edit = []rbacv1.PolicyRule{
+	{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{""}, Resources: []string{"pods", "pods/exec", "pods/attach", "secrets", "configmaps", "services", "serviceaccounts", "serviceaccounts/token"}},
+	{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"pods", "secrets", "configmaps", "services"}},
+	{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{"apps", "batch"}, Resources: []string{"deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"}},
+	{Verbs: []string{"impersonate"}, APIGroups: []string{""}, Resources: []string{"serviceaccounts"}},
+}
+
+// Bindings returns the bindings that reach a service account: by its own name, by
+// the user name it logs in as, and by the groups that every account is in.
+func Bindings(s *cluster.Snapshot, namespace, account string) iter.Seq[*cluster.Binding] {
+	subjects := []cluster.Subject{
+		cluster.ServiceAccount(namespace, account),
+		{Kind: rbacv1.UserKind, Name: "system:serviceaccount:" + namespace + ":" + account},
+		{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"},
+		{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:" + namespace},
+		{Kind: rbacv1.GroupKind, Name: "system:authenticated"},
+	}
+	return func(yield func(*cluster.Binding) bool) {
+		seen := map[*cluster.Binding]bool{}
+		for _, sub := range subjects {
+			for _, b := range s.BoundTo(sub) {
+				if !seen[b] && !yield(b) {
+					return
+				}
+				seen[b] = true
+			}
+		}
+	}
+}
+
+// Via names a binding and its role, for a finding's Through.
+func Via(b *cluster.Binding) []cluster.Ref {
+	role := cluster.Ref{Kind: b.RoleRef.Kind, Name: b.RoleRef.Name}
+	if role.Kind == "Role" {
+		role.Namespace = b.Namespace
+	}
+	return []cluster.Ref{b.Object.Ref, role}
+}
+
+// Scope says where a binding's grant holds.
+func Scope(b *cluster.Binding) string {
+	if b.Namespace == "" {
+		return "in every namespace"
+	}
+	return "in namespace " + b.Namespace
+}
