@@ -18,7 +18,8 @@ const (
 	kubeletConfig    = kubeletDir + "/config.yaml"
 	kubeProxyConfig  = "/var/lib/kube-proxy/config.conf"
 	containerdConfig = "/etc/containerd/config.toml"
-	imagesDir        = "/opt/bulwark/images"
+	componentsDir    = "/opt/bulwark"
+	imagesDir        = componentsDir + "/images"
 	cniBinDir        = "/opt/cni/bin"
 	cniConfigDir     = "/etc/cni/net.d"
 

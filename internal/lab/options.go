@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -156,7 +157,8 @@ func (c components) path(name string) string { return filepath.Join(string(c), n
 
 var (
 	controlPlaneComponents = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-	nodeComponents         = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", "kubelet", "kube-proxy", "lab-net", "cni/ptp", "cni/loopback", "cni/host-local", "cni/portmap", "images"}
+	nodePrograms           = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", "kubelet", "kube-proxy", "lab-net"}
+	nodeFiles              = []string{"cni/ptp", "cni/loopback", "cni/host-local", "cni/portmap", "images"}
 	// optionalComponents are shown inside machines where they exist.
 	optionalComponents = []string{"kubectl", "etcdctl", "crictl"}
 )
@@ -184,7 +186,7 @@ func findComponents(o Options, env Environment) (components, error) {
 func (c components) check(nodes bool) error {
 	want := controlPlaneComponents
 	if nodes {
-		want = append(want[:len(want):len(want)], nodeComponents...)
+		want = slices.Concat(want, nodePrograms, nodeFiles)
 	}
 	for _, name := range want {
 		if _, err := os.Stat(c.path(name)); err != nil {

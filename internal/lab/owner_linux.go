@@ -334,6 +334,7 @@ func machineRoot(h host, c components, executable string) *machine.Root {
 		Dir:      h.file("/root"),
 		Writable: map[string]string{"/etc": h.file("/etc"), "/var": h.file("/var"), "/run/bulwark": h.file("/run")},
 		ReadOnly: map[string]string{},
+		Links:    map[string]string{},
 		// What a kubelet wants of a machine. With these it finds them as it
 		// wants them, and leaves them alone.
 		Sysctls: map[string]string{
@@ -352,15 +353,18 @@ func machineRoot(h host, c components, executable string) *machine.Root {
 			r.ReadOnly[shared] = shared
 		}
 	}
+	// Links into a folder, not the files themselves bound one by one: runc
+	// looks at itself through the folder it lies in, and would find the empty
+	// file below the mount.
+	r.ReadOnly[componentsDir] = string(c)
 	own := append(controlPlaneComponents[:len(controlPlaneComponents):len(controlPlaneComponents)], optionalComponents...)
 	if h.Role == worker {
-		own = append([]string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", "kubelet", "kube-proxy", "lab-net"}, optionalComponents...)
+		own = append(nodePrograms[:len(nodePrograms):len(nodePrograms)], optionalComponents...)
 		r.ReadOnly[cniBinDir] = c.path("cni")
-		r.ReadOnly[imagesDir] = c.path("images")
 	}
 	for _, name := range own {
 		if _, err := os.Stat(c.path(name)); err == nil {
-			r.ReadOnly["/usr/local/bin/"+name] = c.path(name)
+			r.Links["/usr/local/bin/"+name] = componentsDir + "/" + name
 		}
 	}
 	r.ReadOnly["/usr/local/bin/bulwark"] = executable

@@ -55,6 +55,11 @@ func (r Root) build() error {
 			return err
 		}
 	}
+	for inside, target := range r.Links {
+		if err := os.Symlink(target, r.path(inside)); err != nil {
+			return fmt.Errorf("linking %s: %w", inside, err)
+		}
+	}
 	return r.sysctls()
 }
 

@@ -34,6 +34,8 @@ type Root struct {
 	// Writable and ReadOnly are folders or files bound from the host.
 	Writable map[string]string `json:"writable"`
 	ReadOnly map[string]string `json:"readOnly"`
+	// Links are symbolic links inside, by where they are.
+	Links map[string]string `json:"links"`
 	// Sysctls are machine-wide values that programs inside want to see or set.
 	// Each becomes a private file over the one in /proc/sys, so that reading
 	// and writing work and the host's own value never changes.
