@@ -251,6 +251,8 @@ func controllerManagerArgs(profile Profile, t topology, h host) []string {
 	f.set("cluster-cidr", podCIDR)
 	f.set("service-cluster-ip-range", serviceCIDR)
 	f.set("cluster-name", "kubernetes")
+	// The default is below /usr, which is the host's.
+	f.set("flex-volume-plugin-dir", h.path(volumePluginDir))
 	f.on(p.TerminatedPods > 0, "terminated-pod-gc-threshold", strconv.Itoa(p.TerminatedPods))
 	f.on(profile.PKI.KubeletServing, "feature-gates", "RotateKubeletServerCertificate=true")
 	return f

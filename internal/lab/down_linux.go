@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/lab/cgroup"
@@ -78,7 +79,10 @@ func destroy(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("removing its folder: %w", err)
 	}
-	// The folder above is ours too, if we were the last in it.
-	_ = os.Remove(filepath.Dir(dir))
+	// The folders above are ours too where we chose them, if this was the last
+	// cluster in them. One that the user named stays.
+	if above := filepath.Dir(dir); strings.HasSuffix(above, defaultStateDir) && os.Remove(above) == nil {
+		_ = os.Remove(filepath.Dir(above))
+	}
 	return nil
 }

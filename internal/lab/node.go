@@ -16,6 +16,7 @@ import (
 const (
 	kubeletDir       = "/var/lib/kubelet"
 	kubeletConfig    = kubeletDir + "/config.yaml"
+	volumePluginDir  = kubeletDir + "/volumeplugins"
 	kubeProxyConfig  = "/var/lib/kube-proxy/config.conf"
 	containerdConfig = "/etc/containerd/config.toml"
 	componentsDir    = "/opt/bulwark"
@@ -130,6 +131,7 @@ func kubeletConfiguration(p KubeletProfile, serving bool, cgroupRoot string) ([]
 		"readOnlyPort":             p.ReadOnlyPort,
 		"resolvConf":               "/etc/resolv.conf",
 		"rotateCertificates":       true,
+		"volumePluginDir":          volumePluginDir,
 		"staticPodPath":            kubernetesDir + "/manifests",
 		"protectKernelDefaults":    p.ProtectKernelDefaults,
 		"seccompDefault":           p.SeccompDefault,

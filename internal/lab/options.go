@@ -132,22 +132,25 @@ func (o Options) validate(env Environment) error {
 	return nil
 }
 
+// defaultStateDir is below the place where a user's programs keep state.
+const defaultStateDir = "bulwark/lab"
+
 // StateDir is the folder that clusters have their folders in.
 func StateDir(set string, env Environment) (string, error) {
 	switch {
 	case set != "":
 		return filepath.Abs(set)
 	case env.Root:
-		return "/var/lib/bulwark/lab", nil
+		return filepath.Join("/var/lib", defaultStateDir), nil
 	}
 	if state := env.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
-		return filepath.Join(state, "bulwark", "lab"), nil
+		return filepath.Join(state, defaultStateDir), nil
 	}
 	home := env.Getenv("HOME")
 	if home == "" {
 		return "", withHint(errors.New("state folder: neither XDG_STATE_HOME nor HOME is set"), "name one with --state-dir")
 	}
-	return filepath.Join(home, ".local", "state", "bulwark", "lab"), nil
+	return filepath.Join(home, ".local", "state", defaultStateDir), nil
 }
 
 // components is the folder with the binaries that a cluster is made of.

@@ -80,8 +80,10 @@ func (o *owner) update(change func(*runtimeState)) {
 }
 
 func (o *owner) run(ctx context.Context) error {
-	listener, err := net.FileListener(os.NewFile(listenerFD, "listener"))
-	if err != nil {
+	inherited := os.NewFile(listenerFD, "listener")
+	listener, err := net.FileListener(inherited)
+	// Closed, or every child would hold the port open too.
+	if err := errors.Join(err, inherited.Close()); err != nil {
 		return fmt.Errorf("taking over the listener: %w", err)
 	}
 	o.update(func(*runtimeState) {})
