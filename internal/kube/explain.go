@@ -54,7 +54,7 @@ func explain(err error, host string) error {
 	case errors.As(err, &alert):
 		return wrap("the client certificate in the kubeconfig may have expired or be of another cluster",
 			"it refused our certificate: %s", strings.TrimPrefix(alert.Error(), "tls: "))
-	case errors.As(err, &record):
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return wrap("use http:// in the kubeconfig only if you mean it", "it does not speak TLS")
 	case apierrors.IsUnauthorized(err):
 		return wrap("log in again, or check the user of the current context; a client certificate may have expired",
