@@ -4,7 +4,35 @@ package controls
 
 import (
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/apiprofiling"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/apitls"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/auditlog"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/authorizationmode"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/encryption"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/kubeletverify"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/noderestriction"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/podsecurityplugin"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/tokenfile"
+	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmbind"
+	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
+	"github.com/bulwark-k8s/bulwark/controls/controllermanager/sharedcredentials"
+	"github.com/bulwark-k8s/bulwark/controls/etcd/clientcerts"
+	"github.com/bulwark-k8s/bulwark/controls/etcd/peercerts"
+	"github.com/bulwark-k8s/bulwark/controls/etcd/plainclient"
+	"github.com/bulwark-k8s/bulwark/controls/file/datadir"
+	"github.com/bulwark-k8s/bulwark/controls/file/kubeconfig"
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
+	"github.com/bulwark-k8s/bulwark/controls/file/secretconfig"
+	"github.com/bulwark-k8s/bulwark/controls/file/staticmanifest"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/alwaysallow"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/anonymouskubelet"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/clientca"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/readonlyport"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/seccompdefault"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet/selfsignedserving"
+	"github.com/bulwark-k8s/bulwark/controls/listener/noclientcert"
+	"github.com/bulwark-k8s/bulwark/controls/listener/oldtls"
+	"github.com/bulwark-k8s/bulwark/controls/listener/plainlistener"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
 	"github.com/bulwark-k8s/bulwark/controls/pod/dropall"
@@ -22,13 +50,42 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
 	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/clusteradmin"
+	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
 
 // catalog is ordered by ID.
 var catalog = []*control.Control{
 	anonymousrequests.Control,
+	apiprofiling.Control,
+	apitls.Control,
+	auditlog.Control,
+	authorizationmode.Control,
+	encryption.Control,
+	kubeletverify.Control,
+	noderestriction.Control,
+	podsecurityplugin.Control,
+	tokenfile.Control,
+	kcmbind.Control,
+	kcmprofiling.Control,
+	sharedcredentials.Control,
+	clientcerts.Control,
+	peercerts.Control,
+	plainclient.Control,
+	datadir.Control,
+	kubeconfig.Control,
 	privatekey.Control,
+	secretconfig.Control,
+	staticmanifest.Control,
+	alwaysallow.Control,
+	anonymouskubelet.Control,
+	clientca.Control,
+	readonlyport.Control,
+	seccompdefault.Control,
+	selfsignedserving.Control,
+	noclientcert.Control,
+	oldtls.Control,
+	plainlistener.Control,
 	isolation.Control,
 	capabilities.Control,
 	dropall.Control,
@@ -46,4 +103,5 @@ var catalog = []*control.Control{
 	tokenmount.Control,
 	writableroot.Control,
 	clusteradmin.Control,
+	schedulerprofiling.Control,
 }

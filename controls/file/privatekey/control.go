@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/bulwark-k8s/bulwark/controls/internal/file"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -31,11 +32,11 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				continue
 			}
 			v := r.On(cluster.FileRef(m.Name, f.Path), m.Source)
-			if f.Mode&0o077 != 0 {
+			if file.Open(f) {
 				v.Broken("mode", fmt.Sprintf("%04o", f.Mode), "0600").Because("%s uses it", f.UsedBy)
 			}
-			if f.UID != 0 {
-				v.Broken("owner", fmt.Sprintf("uid %d", f.UID), "root")
+			if who := file.Stranger(m, f); who != "" {
+				v.Broken("owner", who, "root")
 			}
 		}
 	}

@@ -1,0 +1,50 @@
+// Package staticmanifest finds static pods that others than root can read or write.
+package staticmanifest
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/bulwark-k8s/bulwark/controls/internal/file"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is file.staticmanifest.
+var Control = &control.Control{
+	ID:       "file.staticmanifest",
+	Title:    "Static pod is open to others",
+	Severity: control.High,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.HostFiles},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("1.1.1"), control.MITRE("T1053.007")},
+	Doc:      doc,
+}
+
+func what(f cluster.File) string {
+	if f.Mode&0o022 != 0 {
+		return "who writes it runs as root on the node"
+	}
+	return "it shows the component's flags"
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	for _, m := range s.Machines() {
+		for _, f := range m.Files {
+			if f.Role != cluster.StaticPod {
+				continue
+			}
+			v := r.On(cluster.FileRef(m.Name, f.Path), m.Source)
+			if file.Open(f) {
+				v.Broken("mode", fmt.Sprintf("%04o", f.Mode), "0600").Because("%s", what(f))
+			}
+			if who := file.Stranger(m, f); who != "" {
+				v.Broken("owner", who, "root")
+			}
+		}
+	}
+}
