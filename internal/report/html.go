@@ -63,6 +63,7 @@ type (
 		Places     []*placeView
 		PlacesMore int
 		Blinds     []blindView
+		Blindness  []string // Blinds in a few lines
 		Held, None []*theme
 		Gaps       []gapView
 		Capped     bool
@@ -183,6 +184,7 @@ func newPage(r *scan.Result) *page {
 	for _, b := range blinds(r) {
 		p.Blinds = append(p.Blinds, newBlind(b, themes))
 	}
+	p.Blindness = blindness(p.Blinds)
 	for _, g := range r.Gaps {
 		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}
@@ -402,6 +404,31 @@ func (v *placeView) count(s control.Severity) {
 	}
 	v.weight[s]++
 	v.Tiles[len(v.Tiles)-1].Findings++
+}
+
+// blindness sums up what could not be told: the reasons that kept controls from
+// looking at all by name, the others by number.
+func blindness(blinds []blindView) []string {
+	const few = 3
+	var lines []string
+	rest, subjects := 0, 0
+	for _, b := range blinds {
+		switch {
+		case len(b.Needs) == 0:
+			subjects += max(1, len(b.Subjects)+b.More)
+		case len(lines) < few:
+			lines = append(lines, names(b.Needs)+": "+b.Reason)
+		default:
+			rest++
+		}
+	}
+	if rest > 0 {
+		lines = append(lines, count(rest, "other reason"))
+	}
+	if subjects > 0 {
+		lines = append(lines, count(subjects, "thing")+" could not be judged")
+	}
+	return lines
 }
 
 func newBlind(b *blind, themes map[*scan.ControlResult]*theme) blindView {

@@ -110,8 +110,18 @@ func inline(text string) string {
 	}
 }
 
+// words marks up links and, apart from them, strong words, so that the two never cross.
 func words(text string) string {
 	text = html.EscapeString(text)
-	text = mdLink.ReplaceAllString(text, `<a href="$2" rel="noopener noreferrer">$1</a>`)
-	return mdStrong.ReplaceAllString(text, "<strong>$1</strong>")
+	var b strings.Builder
+	at := 0
+	for _, m := range mdLink.FindAllStringSubmatchIndex(text, -1) {
+		b.WriteString(strong(text[at:m[0]]))
+		b.WriteString(`<a href="` + text[m[4]:m[5]] + `" rel="noopener noreferrer">` + strong(text[m[2]:m[3]]) + "</a>")
+		at = m[1]
+	}
+	b.WriteString(strong(text[at:]))
+	return b.String()
 }
+
+func strong(text string) string { return mdStrong.ReplaceAllString(text, "<strong>$1</strong>") }

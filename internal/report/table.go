@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -17,6 +18,7 @@ import (
 const (
 	fewLines    = 5
 	fewControls = 6
+	longPlace   = 20 // columns; a longer name gets a line of its own
 )
 
 // ANSI styles. Colours come from the basic eight, which every theme of a terminal
@@ -100,7 +102,7 @@ func (t *table) broken(r *scan.Result) {
 				{severityStyle[c.Severity], pad(strings.ToUpper(c.Severity.String()), indent)},
 				{bold, pad(c.ID, id+2)},
 			},
-			span{plain, c.Title}, span{dim, " (" + count(res.Broken, "object") + ")"})
+			span{plain, printable(c.Title)}, span{dim, " (" + count(res.Broken, "object") + ")"})
 
 		rows, more := rowsOf(res), 0
 		if !t.All && len(rows) > fewLines+1 { // "and 1 more" would take the line it saves
@@ -110,14 +112,20 @@ func (t *table) broken(r *scan.Result) {
 			rows = rows[:fewLines]
 		}
 		width := 0
-		for _, row := range rows {
-			width = max(width, min(utf8.RuneCountInString(row.place.String()), 20))
+		for i := range rows {
+			if n := utf8.RuneCountInString(printable(rows[i].place.String())); n <= longPlace {
+				width = max(width, n)
+			}
 		}
 		last := place{kind: -1}
 		for _, row := range rows {
 			name := ""
 			if row.place != last {
 				name, last = printable(row.place.String()), row.place
+			}
+			if utf8.RuneCountInString(name) > longPlace {
+				t.line(indent, span{cyan, name})
+				name = ""
 			}
 			t.hang(indent+width+4,
 				[]span{{cyan, pad(strings.Repeat(" ", indent)+name, indent+width) + "  "}},
@@ -249,7 +257,7 @@ func (t *table) list(r *scan.Result, o control.Outcome, style string) {
 		}
 		why := "no: " + res.Control.Title
 		if o == control.NotApplicable {
-			why = res.Reason
+			why = cmp.Or(res.Reason, "no reason was given")
 		} else if res.Held > 0 {
 			why += " (" + count(res.Held, "object") + ")"
 		}
@@ -292,48 +300,64 @@ func (t *table) hang(indent int, first []span, rest ...span) {
 		t.WriteByte('\n')
 		return
 	}
-	// A terminal too narrow for the indent is left to wrap by itself.
 	width := t.Width
-	if width-indent < 20 {
+	if width-indent < 20 { // so narrow that hanging would leave a column of syllables
 		indent, width = 2, max(width, 22)
 	}
-	fresh, gap := true, 0
-	var line []span // buffered, so that no line ends with spaces
-	flush := func() {
-		for _, s := range line {
-			t.paint(s)
-		}
-		line = line[:0]
-	}
-	put := func(s span) { line = append(line, s); at += utf8.RuneCountInString(s.text) }
-	for _, s := range rest {
-		for text := s.text; text != ""; {
-			trimmed := strings.TrimLeft(text, " ")
-			gap += len(text) - len(trimmed)
-			word, _, _ := strings.Cut(trimmed, " ")
-			text = trimmed[len(word):]
-			for word != "" {
-				n := utf8.RuneCountInString(word)
-				if !fresh && at+gap+n > width && (gap > 0 || n > width-indent) {
-					if gap == 0 || n <= width-indent || at+gap+16 > width {
-						flush()
-						t.WriteByte('\n')
-						t.WriteString(strings.Repeat(" ", indent))
-						at, gap, fresh = indent, 0, true
-					}
-				}
-				if !fresh && gap > 0 {
-					put(span{s.style, strings.Repeat(" ", gap)})
-				}
-				gap, fresh = 0, false
-				head, tail := cut(word, width-at)
-				put(span{s.style, head})
-				word = tail
+	fresh := true // nothing stands on this line behind its indent
+	for _, w := range split(rest) {
+		for {
+			gap := w.gap
+			if fresh {
+				gap = 0
 			}
+			room, n := width-at-gap, utf8.RuneCountInString(w.text)
+			head, tail := w.text, ""
+			switch {
+			case n <= room:
+			case fresh, n > width-indent && room >= 24:
+				head, tail = cut(w.text, room) // it fits on no line, so it begins on this one
+			default:
+				head, tail = "", w.text
+			}
+			if head != "" {
+				t.WriteString(strings.Repeat(" ", gap))
+				t.paint(span{w.style, head})
+				at += gap + utf8.RuneCountInString(head)
+				fresh = false
+			}
+			if tail == "" {
+				break
+			}
+			t.WriteString("\n" + strings.Repeat(" ", indent))
+			at, fresh, w.text = indent, true, tail
 		}
 	}
-	flush()
 	t.WriteByte('\n')
+}
+
+// A word is what wrapping keeps together, with the spaces before it.
+type word struct {
+	span
+	gap int
+}
+
+func split(spans []span) []word {
+	var out []word
+	gap := 0
+	for _, s := range spans {
+		for text := s.text; text != ""; {
+			rest := strings.TrimLeft(text, " ")
+			gap += len(text) - len(rest)
+			w, _, _ := strings.Cut(rest, " ")
+			if w != "" {
+				out = append(out, word{span{s.style, w}, gap})
+				gap = 0
+			}
+			text = rest[len(w):]
+		}
+	}
+	return out
 }
 
 // cut takes from a long word, a path mostly, what fits into room, at a place where a
@@ -343,10 +367,7 @@ func cut(word string, room int) (head, tail string) {
 		return word, ""
 	}
 	runes := []rune(word)
-	room = max(room, 8)
-	if len(runes) <= room {
-		return word, ""
-	}
+	room = min(max(room, 8), len(runes)-1)
 	for i := room; i > room/2; i-- {
 		if strings.ContainsRune("./[=,:&-", runes[i]) {
 			return string(runes[:i]), string(runes[i:])
