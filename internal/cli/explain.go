@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/bulwark-k8s/bulwark/controls"
+)
+
+func newExplain(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use:     "explain [ID]",
+		GroupID: "look",
+		Short:   "Say why a control exists, what an attacker gains, and how it is fixed",
+		Long: `Explain prints the page of one control: why it exists, what evidence it looks at,
+how to fix it and how to prove it. Without an ID it lists the catalogue.`,
+		Example: `  bulwark explain
+  bulwark explain pod.privileged`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return controlIDs(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				w := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
+				for _, c := range controls.All() {
+					fmt.Fprintf(w, "%s\t%s\t%s\n", c.ID, c.Severity, c.Title)
+				}
+				return w.Flush()
+			}
+			c, ok := controls.Find(args[0])
+			if !ok {
+				return misuse(nearest(args[0]), "control %q: no such ID", args[0])
+			}
+			fmt.Fprintf(streams.Out, "%s  (%s, since %s)\n%s\n\n%s", c.ID, c.Severity, c.Since, c.Title, c.Doc)
+			if len(c.Refs) > 0 {
+				var refs []string
+				for _, r := range c.Refs {
+					refs = append(refs, r.String())
+				}
+				fmt.Fprintf(streams.Out, "\nKnown elsewhere as: %s\n", strings.Join(refs, "; "))
+			}
+			return nil
+		},
+	}
+}
+
+// nearest suggests the controls that share a part of their ID with a mistyped one.
+func nearest(id string) string {
+	var near []string
+	for part := range strings.SplitSeq(id, ".") {
+		for _, c := range controls.All() {
+			if len(part) > 2 && strings.Contains(c.ID, part) && len(near) < 5 {
+				near = append(near, c.ID)
+			}
+		}
+	}
+	if len(near) == 0 {
+		return "`bulwark explain` lists them all"
+	}
+	return "did you mean " + strings.Join(near, ", ") + "?"
+}

@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/bulwark-k8s/bulwark/controls"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/host"
+	"github.com/bulwark-k8s/bulwark/internal/kube"
+	"github.com/bulwark-k8s/bulwark/internal/manifest"
+	"github.com/bulwark-k8s/bulwark/internal/report"
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+// scanOptions are scan's flags.
+type scanOptions struct {
+	outputs  []string
+	controls []string
+	failOn   string
+	host     bool
+	all      bool
+
+	kube    *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+	color   bool
+}
+
+// An output is one report to write: a format, and a file unless it goes to stdout.
+type output struct {
+	format report.Format
+	file   string
+}
+
+func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &scanOptions{kube: kubeFlags, streams: streams}
+	cmd := &cobra.Command{
+		Use:     "scan [PATH…]",
+		GroupID: "look",
+		Short:   "Say what is wrong, with evidence, worst first",
+		Long: `Scan checks the controls of the catalogue and says what is wrong, with evidence,
+worst first.
+
+Without a PATH it reads the cluster of the current context, and only reads. With
+PATHs it reads files and folders (.yaml, .yml, .json); - is standard input. With
+--host it also reads the machine it runs on: processes, files, listening ports.
+
+What could not be read is unknown, never passed: the exit code is then 4, unless
+something is broken at or above --fail-on, which is 3.`,
+		Example: `  # the cluster of the current context
+  bulwark scan
+
+  # on a control-plane machine, with its processes, files and ports
+  sudo bulwark scan --host
+
+  # manifests in a pull request; only what is grave ends with exit code 3
+  bulwark scan ./deploy --fail-on high
+
+  # several reports of one run
+  bulwark scan -o table -o json=scan.json -o html=scan.html
+
+  # only some controls
+  kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.color = colour(cmd, streams.Out)
+			return o.run(cmd.Context(), args)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
+	f.StringSliceVar(&o.controls, "controls", nil, "only these controls or families; a leading - leaves one out")
+	f.StringVar(&o.failOn, "fail-on", "low", "the least severity that ends with exit code 3: critical, high, medium, low or none")
+	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
+	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
+	kubeFlags.AddFlags(f)
+	complete(cmd, "output", report.Names)
+	complete(cmd, "fail-on", func() []string { return []string{"critical", "high", "medium", "low", "none"} })
+	complete(cmd, "controls", controlIDs)
+	return cmd
+}
+
+// complete offers fixed values for a flag. The flag exists, so it cannot go wrong.
+func complete(cmd *cobra.Command, flag string, values func() []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func controlIDs() []string {
+	var ids []string
+	for _, c := range controls.All() {
+		ids = append(ids, c.ID+"\t"+c.Title)
+	}
+	return ids
+}
+
+func (o *scanOptions) run(ctx context.Context, paths []string) error {
+	outputs, err := parseOutputs(o.outputs)
+	if err != nil {
+		return err
+	}
+	chosen, err := controls.Select(o.controls)
+	if err != nil {
+		return misuse("`bulwark explain` lists them", "--controls: %w", err)
+	}
+	var threshold control.Severity
+	if o.failOn != "none" {
+		if threshold, err = control.ParseSeverity(o.failOn); err != nil {
+			return misuse("", "--fail-on: %w, or none", err)
+		}
+	}
+
+	started := time.Now()
+	p := startProgress(o.streams.ErrOut)
+	defer p.end()
+	snapshot, err := o.read(ctx, paths, p)
+	if err != nil {
+		return err
+	}
+	p.say("checking %d controls", len(chosen))
+	result := scan.Run(snapshot, chosen)
+	result.Started, result.Took, result.Version = started, time.Since(started), version()
+	p.end()
+
+	if err := o.write(result, outputs); err != nil {
+		return err
+	}
+	switch worst := result.Worst(); {
+	case threshold > 0 && worst >= threshold:
+		return &exitError{code: exitBroken}
+	case result.Count().Incomplete:
+		return &exitError{code: exitIncomplete}
+	}
+	return nil
+}
+
+func parseOutputs(values []string) ([]output, error) {
+	if len(values) == 0 {
+		values = []string{report.Names()[0]}
+	}
+	var outputs []output
+	stdout := 0
+	for _, v := range values {
+		name, file, _ := strings.Cut(v, "=")
+		format, err := report.Find(name)
+		if err != nil {
+			return nil, misuse("write a file with -o html=report.html", "--output: %w", err)
+		}
+		if file == "" {
+			stdout++
+		}
+		outputs = append(outputs, output{format, file})
+	}
+	if stdout > 1 {
+		return nil, misuse("give all but one a file: -o table -o json=scan.json", "--output: %d reports go to standard output", stdout)
+	}
+	return outputs, nil
+}
+
+// read makes the snapshot that the arguments ask for.
+func (o *scanOptions) read(ctx context.Context, paths []string, p *progress) (*cluster.Snapshot, error) {
+	var b *cluster.Builder
+	var err error
+	if len(paths) > 0 {
+		b, err = o.readFiles(ctx, paths, p)
+	} else {
+		b, err = o.readCluster(ctx, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.host {
+		p.say("reading this machine")
+		facts, err := host.Read(ctx, host.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("--host: %w", err)
+		}
+		for _, m := range facts.Machines {
+			b.AddMachine(m)
+		}
+		for _, k := range facts.Kubelets {
+			b.AddKubelet(k)
+		}
+		for _, g := range facts.Gaps {
+			b.Gap(g)
+		}
+		b.Looked(cluster.HostFiles, cluster.Listeners)
+		if len(facts.Kubelets) > 0 {
+			b.Looked(cluster.KubeletConfig)
+		}
+	}
+	return b.Snapshot(), nil
+}
+
+func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Builder, error) {
+	config, err := o.kube.ToRESTConfig()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	loader := o.kube.ToRawKubeConfigLoader()
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, kubeconfigError(err)
+	}
+	name := raw.CurrentContext
+	if *o.kube.Context != "" {
+		name = *o.kube.Context
+	}
+	if name == "" {
+		name = config.Host
+	}
+	b := cluster.NewBuilder(name, true)
+	return b, kube.Read(ctx, config, b, kube.Options{
+		Namespace: *o.kube.Namespace,
+		Progress: func(what string, objects int) {
+			p.say("reading %s from %s: %d objects", what, name, objects)
+		},
+	})
+}
+
+// kubeconfigError says in one line why there is no cluster to talk to.
+func kubeconfigError(err error) error {
+	const hint = "set KUBECONFIG or --kubeconfig, start a cluster with `bulwark up`, or scan files: `bulwark scan PATH`"
+	if clientcmd.IsEmptyConfig(err) || genericclioptions.ErrEmptyConfig == err {
+		return &exitError{code: exitFailed, err: errors.New("kubeconfig: none was found, and this is no pod of a cluster"), hint: hint}
+	}
+	text := strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "error loading config file ")
+	return &exitError{code: exitFailed, err: fmt.Errorf("kubeconfig: %s", text), hint: hint}
+}
+
+func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress) (*cluster.Builder, error) {
+	b := cluster.NewBuilder(strings.Join(paths, " "), false)
+	r := manifest.NewReader(b)
+	for _, path := range paths {
+		p.say("reading %s", path)
+		if path == "-" {
+			r.Read("standard input", o.streams.In)
+			continue
+		}
+		if err := r.ReadPath(ctx, path); err != nil {
+			var pathErr *fs.PathError
+			if errors.As(err, &pathErr) {
+				err = fmt.Errorf("%s: %w", path, pathErr.Err)
+			}
+			return nil, err
+		}
+	}
+	out := r.Outcome()
+	p.end()
+	for _, problem := range out.Problems {
+		fmt.Fprintf(o.streams.ErrOut, "bulwark: error: %s\n", problem)
+		b.Gap(cluster.Gap{Need: cluster.Input, Scope: problem.Place(), Reason: problem.Err.Error()})
+	}
+	for why, places := range out.SkippedByReason() {
+		more := ""
+		if len(places) > 1 {
+			more = fmt.Sprintf(" and %d more", len(places)-1)
+		}
+		fmt.Fprintf(o.streams.ErrOut, "bulwark: skipped: %s%s: %s\n", places[0], more, why)
+	}
+	if out.Documents == 0 {
+		return nil, &exitError{code: exitFailed, err: fmt.Errorf("%s: there is nothing to scan", strings.Join(paths, " ")),
+			hint: "give files or folders with Kubernetes objects in YAML or JSON; render charts first: helm template"}
+	}
+	return b, nil
+}
+
+// write makes every report. A file appears whole or not at all.
+func (o *scanOptions) write(result *scan.Result, outputs []output) error {
+	for _, out := range outputs {
+		if out.file == "" {
+			width, _ := terminal(o.streams.Out)
+			w := bufio.NewWriter(o.streams.Out)
+			if err := out.format.Write(w, result, report.Options{Color: o.color, Width: width, All: o.all}); err != nil {
+				return fmt.Errorf("report: %w", err)
+			}
+			if err := w.Flush(); err != nil {
+				return fmt.Errorf("report: writing to standard output: %w", err)
+			}
+			continue
+		}
+		var buf bytes.Buffer
+		if err := out.format.Write(&buf, result, report.Options{All: o.all}); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		if err := writeFile(out.file, buf.Bytes()); err != nil {
+			return fmt.Errorf("report %s: %w", out.file, err)
+		}
+		fmt.Fprintf(o.streams.ErrOut, "bulwark: wrote %s\n", out.file)
+	}
+	return nil
+}
+
+// writeFile replaces a file atomically. A report tells where a cluster is weak, so
+// only its owner may read it.
+func writeFile(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return cause(err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = io.Copy(tmp, bytes.NewReader(data))
+	err = errors.Join(err, tmp.Sync())
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return cause(err)
+	}
+	return cause(os.Rename(tmp.Name(), path))
+}
+
+// cause drops the temporary file's name, which means nothing to anybody.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	var linkErr *os.LinkError
+	switch {
+	case errors.As(err, &pathErr):
+		return pathErr.Err
+	case errors.As(err, &linkErr):
+		return linkErr.Err
+	}
+	return err
+}
