@@ -130,6 +130,9 @@ func inspectMachine(ctx context.Context, p Profile, s state, i int, m machineSta
 		if len(names) > 0 && !slices.Contains(names, described.Name) {
 			continue
 		}
+		if described.Job && (!alive || rerr != nil) {
+			continue // of interest only while it keeps others waiting
+		}
 		row := ComponentStatus{Machine: h.Name, Name: described.Name, Log: logOnHost(h, described.LogFile)}
 		switch {
 		case !alive:
@@ -140,6 +143,8 @@ func inspectMachine(ctx context.Context, p Profile, s state, i int, m machineSta
 			if row = row.filled(report.Processes[n], hostPID); row.Phase == string(machine.Done) {
 				continue // an image that is imported
 			}
+			// With its machine, all of it was started again.
+			row.Restarts += m.Restarts
 		}
 		rows = append(rows, row)
 	}

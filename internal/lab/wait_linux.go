@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/lab/machine"
@@ -55,17 +53,23 @@ func (b *builder) wait(ctx context.Context, owner process.ID) error {
 		}...)
 	}
 	for i, s := range steps {
+		var why error
 		for {
 			err := s.check(ctx)
 			if err == nil {
 				break
+			}
+			// Once the time is over every check fails for that reason; the one
+			// before knew more.
+			if ctx.Err() == nil || why == nil {
+				why = err
 			}
 			if ferr := b.fatal(owner); ferr != nil {
 				return ferr
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("%s: %w: %w%s", s.name, context.Cause(ctx), err, b.culprit())
+				return fmt.Errorf("%s: %w: %w%s", s.name, context.Cause(ctx), why, b.culprit(s.name))
 			case <-time.After(lookEvery):
 			}
 		}
@@ -110,25 +114,24 @@ func (b *builder) healthy(names ...string) func(context.Context) error {
 }
 
 // culprit shows the log of the process that most likely stands in the way: one
-// that has ended before one that runs, and an early one before those that wait
-// for it.
-func (b *builder) culprit() string {
+// that has ended, and an early one before those that wait for it; and if none
+// has, the one that was waited for.
+func (b *builder) culprit(awaited string) string {
+	var named string
 	for i, h := range b.state.Topology.Hosts {
 		var report machine.Report
 		if err := readJSON(reportOnHost(h), &report); err != nil {
 			return tail(h.file("machine.log"))
 		}
-		n := slices.IndexFunc(report.Processes, func(p machine.ProcessReport) bool { return p.Restarts > 0 || p.Phase == machine.Paused })
-		if n < 0 {
-			continue
+		for n, p := range report.Processes {
+			log := logOnHost(h, b.state.Machines[i].Processes[n].LogFile)
+			if p.Restarts > 0 || p.Phase == machine.Paused {
+				return fmt.Sprintf("\n%s on %s was started %d times; the last time: %s%s", p.Name, h.Name, p.Restarts+1, p.LastExit, tail(log))
+			}
+			if p.Name == awaited && named == "" {
+				named = tail(log)
+			}
 		}
-		file := b.state.Machines[i].Processes[n].LogFile
-		if h.Prefix == "" {
-			file = h.file(file)
-		}
-		var out strings.Builder
-		fmt.Fprintf(&out, "\n%s on %s was started %d times; the last time: %s", report.Processes[n].Name, h.Name, report.Processes[n].Restarts+1, report.Processes[n].LastExit)
-		return out.String() + tail(file)
 	}
-	return ""
+	return named
 }

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -110,7 +111,40 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 	}); err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	return connect(ctx, fd, &unix.SockaddrInet4{Port: int(number), Addr: [4]byte(ip)})
+	conn, err := connect(ctx, fd, &unix.SockaddrInet4{Port: int(number), Addr: [4]byte(ip)})
+	if err != nil {
+		return nil, err
+	}
+	if err := noticeDeath(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// deadAfter bounds how long a connection outlives the machine at its end.
+const deadAfter = 5 * time.Second
+
+// noticeDeath has a connection end soon after the machine at its other end
+// does. A namespace that goes says no goodbye, and without this the connection
+// would stand until somebody's patience ends.
+func noticeDeath(conn net.Conn) error {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	if err := tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: deadAfter / 2, Interval: time.Second, Count: 3}); err != nil {
+		return err
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds()))
+	})
+	return errors.Join(err, os.NewSyscallError("setsockopt", serr))
 }
 
 // connect completes a non-blocking connect on fd, which it owns.
