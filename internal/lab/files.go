@@ -50,6 +50,10 @@ func writeMachines(p Profile, t topology, cluster, dir string, apiPort int, now 
 		ControllerManagerGroups: p.PKI.ControllerManagerGroups,
 		ComponentServing:        p.PKI.ComponentServing,
 	}
+	// Closed, whatever the modes of the keys in it.
+	if err := makeDir(filepath.Join(dir, machinesDir), 0o700); err != nil {
+		return err
+	}
 	for _, h := range t.Hosts {
 		if err := t.writeSystemFiles(h); err != nil {
 			return fmt.Errorf("machine %s: %w", h.Name, err)

@@ -72,6 +72,9 @@ func (h host) address(port int) string { return fmt.Sprintf("%s:%d", h.IP, port)
 func (h host) apiServer() string { return "https://" + h.address(h.Ports.API) }
 
 const (
+	// machinesDir has a folder for each machine, below the cluster's.
+	machinesDir = "machines"
+
 	kubernetesDir = "/etc/kubernetes"
 	pkiDir        = kubernetesDir + "/pki"
 	logDir        = "/var/log/kubernetes"
@@ -105,7 +108,7 @@ func namespacedTopology(dir string, controlPlanes, nodes int) topology {
 	add := func(r role, name, link string, last int) {
 		ip := bridgeAddress.Addr().As4()
 		ip[3] = byte(last)
-		h := host{Name: name, Role: r, IP: netip.AddrFrom4(ip), Link: link, Dir: filepath.Join(dir, "machines", name)}
+		h := host{Name: name, Role: r, IP: netip.AddrFrom4(ip), Link: link, Dir: filepath.Join(dir, machinesDir, name)}
 		if r == controlPlane {
 			h.Ports = standardPorts
 		}
@@ -126,7 +129,7 @@ func plainTopology(dir string, controlPlanes, apiPort int, free func() (int, err
 	t := topology{Server: fmt.Sprintf("https://%s:%d", loopback, apiPort)}
 	for i := range controlPlanes {
 		name := fmt.Sprintf("control-plane-%d", i+1)
-		h := host{Name: name, Role: controlPlane, IP: loopback, Dir: filepath.Join(dir, "machines", name)}
+		h := host{Name: name, Role: controlPlane, IP: loopback, Dir: filepath.Join(dir, machinesDir, name)}
 		h.Prefix = h.Dir
 		for _, port := range []*int{&h.Ports.Etcd, &h.Ports.EtcdPeer, &h.Ports.EtcdMetrics, &h.Ports.API, &h.Ports.ControllerManager, &h.Ports.Scheduler} {
 			var err error

@@ -138,10 +138,11 @@ func (o *owner) keep(ctx context.Context, bridge *fabric.Bridge, h host, spec ma
 		if m != nil {
 			select {
 			case status := <-m.Ended:
+				m.Close()
 				log.Warn("machine ended", "exit", status.ExitStatus(), "signal", status.Signal())
 			case <-ctx.Done():
 				// The first process stops its own, in order; then it ends.
-				_ = syscall.Kill(m.PID, syscall.SIGTERM)
+				_ = m.Signal(syscall.SIGTERM)
 				<-m.Ended
 				return
 			}
@@ -181,10 +182,10 @@ func (o *owner) boot(bridge *fabric.Bridge, h host, spec machine.Spec, restarts 
 		r.Machines[h.Name] = machineState{ID: id, Since: time.Now(), Restarts: restarts}
 	})
 	if err := cgroup.Enter(key, h.Name, m.PID); err != nil {
-		return m, errors.Join(err, syscall.Kill(m.PID, syscall.SIGKILL))
+		return m, errors.Join(err, m.Signal(syscall.SIGKILL))
 	}
 	if err := bridge.Join(m.PID, h.Link, h.IP); err != nil {
-		return m, errors.Join(err, syscall.Kill(m.PID, syscall.SIGKILL))
+		return m, errors.Join(err, m.Signal(syscall.SIGKILL))
 	}
 	return m, m.Describe(spec)
 }

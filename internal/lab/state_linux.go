@@ -114,7 +114,9 @@ func writeJSON(file string, value any) error {
 func lock(dir string, create bool) (*os.File, error) {
 	for {
 		if create {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
+			// Others may pass through, to a kubeconfig that was given to them,
+			// but see nothing; what the machines have is closed to them.
+			if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
 				return nil, fmt.Errorf("making the cluster's folder: %w", err)
 			}
 		}

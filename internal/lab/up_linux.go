@@ -151,6 +151,9 @@ func (b *builder) build(ctx context.Context) error {
 	if err := writeMachines(b.profile, b.state.Topology, b.options.Name, b.dir, b.state.APIPort, begin); err != nil {
 		return err
 	}
+	if err := giveKubeconfig(kubeconfigFile(b.dir), b.env); err != nil {
+		return err
+	}
 	b.progress("certificates", time.Since(begin))
 	owner, err := b.startOwner(listener)
 	if err != nil {
@@ -160,6 +163,20 @@ func (b *builder) build(ctx context.Context) error {
 		return err
 	}
 	return b.setPhase(ready)
+}
+
+// giveKubeconfig hands the kubeconfig to the person behind sudo. Whoever may run
+// this as root is the cluster's administrator either way.
+func giveKubeconfig(file string, env Environment) error {
+	if !env.Root {
+		return nil
+	}
+	uid, uerr := strconv.Atoi(env.Getenv("SUDO_UID"))
+	gid, gerr := strconv.Atoi(env.Getenv("SUDO_GID"))
+	if uerr != nil || gerr != nil {
+		return nil // not by sudo
+	}
+	return os.Chown(file, uid, gid)
 }
 
 // listen opens the one thing of a cluster that the host's network sees.

@@ -9,9 +9,7 @@ import (
 
 // Machine is a running first process, as its parent sees it.
 type Machine struct {
-	PID int
-	// Ended receives once, when it has ended.
-	Ended <-chan syscall.WaitStatus
+	*Child
 
 	spec *os.File
 }
@@ -39,7 +37,7 @@ func Boot(s *Supervisor, args, env []string, log *os.File) (*Machine, error) {
 		return nil, err
 	}
 	defer null.Close()
-	pid, ended, err := s.Start(thisProgram, args, &syscall.ProcAttr{
+	child, err := s.Start(thisProgram, args, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   env,
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), r.Fd()},
@@ -53,7 +51,7 @@ func Boot(s *Supervisor, args, env []string, log *os.File) (*Machine, error) {
 		w.Close()
 		return nil, fmt.Errorf("starting a first process: %w", err)
 	}
-	return &Machine{PID: pid, Ended: ended, spec: w}, nil
+	return &Machine{Child: child, spec: w}, nil
 }
 
 // Describe hands the machine its description, which starts it.

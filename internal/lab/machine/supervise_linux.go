@@ -95,20 +95,46 @@ func (s *Supervisor) reap() {
 	}
 }
 
-// Start runs a program and returns its number and where its end is told.
-func (s *Supervisor) Start(path string, args []string, attr *syscall.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
-	exited := make(chan syscall.WaitStatus, 1)
-	type result struct {
-		pid int
-		err error
+// Child is a program that was started.
+type Child struct {
+	PID int
+	// Ended receives once, when it has ended and is buried.
+	Ended <-chan syscall.WaitStatus
+
+	// handle is the kernel's descriptor of that very process, or negative where
+	// the kernel has none. It is for signals: a number could by then be
+	// another's.
+	handle int
+}
+
+// Signal sends a signal to the child and to no other process.
+func (c *Child) Signal(sig syscall.Signal) error {
+	if c.handle < 0 {
+		return syscall.Kill(c.PID, sig)
 	}
-	out := make(chan result)
+	return unix.PidfdSendSignal(c.handle, sig, nil, 0)
+}
+
+// Close gives the handle back. The child may go on; it can no longer be
+// signalled.
+func (c *Child) Close() {
+	if c.handle >= 0 {
+		_ = unix.Close(c.handle)
+	}
+}
+
+// Start runs a program. The caller reads Ended.
+func (s *Supervisor) Start(path string, args []string, attr *syscall.ProcAttr) (*Child, error) {
+	exited := make(chan syscall.WaitStatus, 1)
+	child := &Child{Ended: exited, handle: -1}
+	attr.Sys.PidFD = &child.handle
+	failed := make(chan error)
 	s.spawn <- func() {
 		// Held across the fork, so that the reaper cannot meet a child it has
 		// not heard of.
 		s.mu.Lock()
 		pid, err := syscall.ForkExec(path, args, attr)
-		if err == nil {
+		if child.PID = pid; err == nil {
 			s.children[pid] = exited
 		}
 		s.mu.Unlock()
@@ -116,10 +142,12 @@ func (s *Supervisor) Start(path string, args []string, attr *syscall.ProcAttr) (
 		case s.wake <- struct{}{}:
 		default:
 		}
-		out <- result{pid, err}
+		failed <- err
 	}
-	r := <-out
-	return r.pid, exited, r.err
+	if err := <-failed; err != nil {
+		return nil, err
+	}
+	return child, nil
 }
 
 // Run keeps the processes running until ctx is done, then stops them and
@@ -147,24 +175,25 @@ func (g *group) keep(ctx context.Context, i int, p Process) {
 		if !g.await(ctx, i, p.After) {
 			return
 		}
-		pid, exited, err := g.open(p)
+		child, err := g.open(p)
 		if err != nil {
 			g.log.Error("starting", "process", p.Name, "error", err)
 			g.update(i, func(r *ProcessReport) { r.Phase, r.LastExit = Paused, err.Error() })
 		} else {
 			began := time.Now()
-			g.log.Info("started", "process", p.Name, "pid", pid)
+			g.log.Info("started", "process", p.Name, "pid", child.PID)
 			g.update(i, func(r *ProcessReport) {
-				r.Phase, r.PID, r.Since, r.WaitingFor = Running, pid, began, ""
+				r.Phase, r.PID, r.Since, r.WaitingFor = Running, child.PID, began, ""
 			})
 			var status syscall.WaitStatus
 			select {
-			case status = <-exited:
+			case status = <-child.Ended:
 			case <-ctx.Done():
-				status = stop(pid, exited)
+				status = child.stop()
 			}
+			child.Close()
 			how := describe(status)
-			g.log.Info("ended", "process", p.Name, "pid", pid, "how", how)
+			g.log.Info("ended", "process", p.Name, "pid", child.PID, "how", how)
 			if p.Job && status.Exited() && status.ExitStatus() == 0 {
 				g.update(i, func(r *ProcessReport) { r.Phase, r.PID = Done, 0 })
 				close(g.done[p.Name])
@@ -211,18 +240,18 @@ func (g *group) await(ctx context.Context, i int, conditions []Condition) bool {
 	return ctx.Err() == nil
 }
 
-func (g *group) open(p Process) (int, <-chan syscall.WaitStatus, error) {
+func (g *group) open(p Process) (*Child, error) {
 	if err := os.MkdirAll(filepath.Dir(p.LogFile), 0o755); err != nil { //nolint:gosec // logs hold no secrets, and people look at them
-		return 0, nil, fmt.Errorf("making the log's folder: %w", err)
+		return nil, fmt.Errorf("making the log's folder: %w", err)
 	}
 	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
-		return 0, nil, fmt.Errorf("opening the log: %w", err)
+		return nil, fmt.Errorf("opening the log: %w", err)
 	}
 	defer log.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	defer null.Close()
 	return g.Start(p.Path, append([]string{p.Path}, p.Args...), &syscall.ProcAttr{
@@ -234,23 +263,16 @@ func (g *group) open(p Process) (int, <-chan syscall.WaitStatus, error) {
 	})
 }
 
-func stop(pid int, exited <-chan syscall.WaitStatus) syscall.WaitStatus {
-	// The child is not reaped before its status is read from exited, except
-	// that it may already wait there; then the number is free and another
-	// process could have it. Reading first closes that door.
+// stop asks the child to end, and then no longer asks.
+func (c *Child) stop() syscall.WaitStatus {
+	_ = c.Signal(syscall.SIGTERM) // it may have ended already
 	select {
-	case status := <-exited:
-		return status
-	default:
-	}
-	_ = syscall.Kill(pid, syscall.SIGTERM)
-	select {
-	case status := <-exited:
+	case status := <-c.Ended:
 		return status
 	case <-time.After(stopGrace):
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	return <-exited
+	_ = c.Signal(syscall.SIGKILL)
+	return <-c.Ended
 }
 
 func describe(status syscall.WaitStatus) string {
