@@ -136,7 +136,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 		newVersion(streams),
 	)
 	root.AddCommand(newLabInternal(streams)...)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
 	return root
 }
 

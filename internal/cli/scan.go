@@ -220,6 +220,10 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 	if err != nil {
 		return nil, kubeconfigError(err)
 	}
+	if len(raw.Clusters) == 0 && *o.kube.APIServer == "" && config.BearerTokenFile == "" {
+		// The flags' library then assumes localhost:8080, which nobody means.
+		return nil, kubeconfigError(clientcmd.ErrEmptyConfig)
+	}
 	name := raw.CurrentContext
 	if *o.kube.Context != "" {
 		name = *o.kube.Context
@@ -239,7 +243,7 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 // kubeconfigError says in one line why there is no cluster to talk to.
 func kubeconfigError(err error) error {
 	const hint = "set KUBECONFIG or --kubeconfig, start a cluster with `bulwark up`, or scan files: `bulwark scan PATH`"
-	if clientcmd.IsEmptyConfig(err) || genericclioptions.ErrEmptyConfig == err {
+	if clientcmd.IsEmptyConfig(err) || errors.Is(err, genericclioptions.ErrEmptyConfig) {
 		return &exitError{code: exitFailed, err: errors.New("kubeconfig: none was found, and this is no pod of a cluster"), hint: hint}
 	}
 	text := strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "error loading config file ")
@@ -289,11 +293,9 @@ func (o *scanOptions) write(result *scan.Result, outputs []output) error {
 		if out.file == "" {
 			width, _ := terminal(o.streams.Out)
 			w := bufio.NewWriter(o.streams.Out)
-			if err := out.format.Write(w, result, report.Options{Color: o.color, Width: width, All: o.all}); err != nil {
-				return fmt.Errorf("report: %w", err)
-			}
-			if err := w.Flush(); err != nil {
-				return fmt.Errorf("report: writing to standard output: %w", err)
+			err := out.format.Write(w, result, report.Options{Color: o.color, Width: width, All: o.all})
+			if err = errors.Join(err, w.Flush()); err != nil {
+				return fmt.Errorf("report: writing to standard output: %w", cause(err))
 			}
 			continue
 		}

@@ -25,6 +25,8 @@ const (
 	HostFiles Need = "host-files"
 	// Listeners are the ports that components listen on and how they answer.
 	Listeners Need = "listeners"
+	// Input is a file or document that was given and could not be read.
+	Input Need = "input"
 )
 
 // Needs for the objects that controls read.
@@ -59,7 +61,7 @@ var RBAC = []Need{Roles, ClusterRoles, RoleBindings, ClusterRoleBindings}
 
 // IsObject reports whether the need is a resource of the API rather than a fact beside it.
 func (n Need) IsObject() bool {
-	return !strings.Contains(string(n), ":") && n != KubeletConfig && n != HostFiles && n != Listeners
+	return !strings.Contains(string(n), ":") && n != KubeletConfig && n != HostFiles && n != Listeners && n != Input
 }
 
 // GroupResource splits an object need as RBAC wants it.
@@ -78,6 +80,9 @@ type Gap struct {
 }
 
 func (g Gap) String() string {
+	if g.Need == Input {
+		return fmt.Sprintf("%s: %s", g.Scope, g.Reason)
+	}
 	if g.Scope != "" {
 		return fmt.Sprintf("%s of %s: %s", g.Need, g.Scope, g.Reason)
 	}
