@@ -39,8 +39,9 @@ packages() {
 		return 0
 	fi
 	say "installing ${missing[*]}"
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	apt-get update -qq &&
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+		say "could not install all of them; a cluster with nodes needs them"
 }
 
 # step NAME INPUTS -- OUTPUTS -- COMMAND runs COMMAND in the folder lab unless
@@ -100,14 +101,21 @@ cni() {
 images() {
 	local bin=$out/.pod
 	mkdir -p "$bin" "$out/images"
+	rm -f "$out"/images/*.tar
 	build components/coredns "$strip" -o "$bin/coredns" .
 	build . "$strip" -o "$bin/" ./cmd/pause ./cmd/probe ./demo/shop
 	build . "$strip" -o "$out/.lab-images" ./cmd/lab-images
 	"$out/.lab-images" --bin "$bin" --out "$out/images" --coredns "$(pinned github.com/coredns/coredns components/coredns/go.mod)"
 }
 
+command -v go >/dev/null || {
+	say "go is not installed; see https://go.dev/doc/install"
+	exit 1
+}
 cd "$lab"
 mkdir -p "$out/cni"
+exec 9>"$out/.lock"
+flock 9 # two builds into one folder take turns
 packages
 modules="go.mod go.sum"
 step etcd components/etcd -- etcd -- build components/etcd "$strip" -o "$out/etcd" go.etcd.io/etcd/server/v3

@@ -141,7 +141,8 @@ func get(ctx context.Context, url string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	var client http.Client // the context holds the timeout
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

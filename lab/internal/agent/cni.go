@@ -17,7 +17,7 @@ const conflistName = "10-lab.conflist"
 // policies too.
 func conflist(plan Plan, mtu int) ([]byte, error) {
 	type object = map[string]any
-	return json.MarshalIndent(object{
+	data, err := json.MarshalIndent(object{
 		"cniVersion": "1.0.0",
 		"name":       "lab",
 		"plugins": []object{
@@ -40,6 +40,7 @@ func conflist(plan Plan, mtu int) ([]byte, error) {
 			},
 		},
 	}, "", "  ")
+	return append(data, '\n'), err
 }
 
 // writeConflist puts the configuration into dir, whole or not at all, since the
