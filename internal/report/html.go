@@ -12,8 +12,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
-	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
 )
@@ -35,7 +36,7 @@ const (
 	maxRows      = 250 // findings of one control
 	maxPlaces    = 120
 	maxPlaceRows = 6  // worst findings of one place
-	maxSubjects  = 40 // things that one reason kept from being judged
+	maxSubjects  = 80 // things that could not be judged
 )
 
 // The structs below are what ui/page.html shows. Strings from the cluster went through
@@ -56,17 +57,19 @@ type (
 		Bar                     []slice
 		BarLabel                string
 
-		First      []*theme
-		Themes     []*theme
-		Faults     int
-		Severities []tile // only those that have a theme
-		Places     []*placeView
-		PlacesMore int
-		Blinds     []blindView
-		Blindness  []string // Blinds in a few lines
-		Held, None []*theme
-		Gaps       []gapView
-		Capped     bool
+		First        []*theme
+		Themes       []*theme
+		Faults       int
+		Severities   []tile // only those that have a theme
+		Places       []*placeView
+		PlacesMore   int
+		Blinds       []blindView
+		Unjudged     []subject
+		UnjudgedMore int
+		Blindness    []template.HTML // both in a few lines
+		Held, None   []*theme
+		Gaps         []gapView
+		Capped       bool
 	}
 	// A tile is the number of broken controls of one severity.
 	tile struct {
@@ -120,13 +123,13 @@ type (
 	placeRow struct{ Severity, Title, Object, Anchor string }
 
 	blindView struct {
-		Reason   string
-		Needs    []string
+		What     string
+		Reason   template.HTML
 		Controls []*theme
-		Subjects []subject
-		More     int
+		Subjects int
 	}
-	subject struct{ Object, Evidence, LookOn, Look string }
+	// A subject is a thing that was there and could not be judged.
+	subject struct{ Control, Object, Evidence, LookOn, Look string }
 	gapView struct{ Need, Scope, Reason string }
 )
 
@@ -181,10 +184,7 @@ func newPage(r *scan.Result) *page {
 	p.tiles()
 	p.bar(r)
 	p.places(r, themes)
-	for _, b := range blinds(r) {
-		p.Blinds = append(p.Blinds, newBlind(b, themes))
-	}
-	p.Blindness = blindness(p.Blinds)
+	p.blind(r, themes)
 	for _, g := range r.Gaps {
 		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}
@@ -406,49 +406,48 @@ func (v *placeView) count(s control.Severity) {
 	v.Tiles[len(v.Tiles)-1].Findings++
 }
 
-// blindness sums up what could not be told: the reasons that kept controls from
-// looking at all by name, the others by number.
-func blindness(blinds []blindView) []string {
+// blind fills the part on what could not be told: a card for each reason that kept
+// controls from looking, one list of the things that were seen and could not be judged.
+func (p *page) blind(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 	const few = 3
-	var lines []string
-	rest, subjects := 0, 0
-	for _, b := range blinds {
-		switch {
-		case len(b.Needs) == 0:
-			subjects += max(1, len(b.Subjects)+b.More)
-		case len(lines) < few:
-			lines = append(lines, names(b.Needs)+": "+b.Reason)
-		default:
-			rest++
-		}
-	}
-	if rest > 0 {
-		lines = append(lines, count(rest, "other reason"))
-	}
-	if subjects > 0 {
-		lines = append(lines, count(subjects, "thing")+" could not be judged")
-	}
-	return lines
-}
-
-func newBlind(b *blind, themes map[*scan.ControlResult]*theme) blindView {
-	v := blindView{Reason: printable(b.reason)}
-	for _, n := range b.needs {
-		v.Needs = append(v.Needs, printable(n))
-	}
-	for _, res := range b.controls {
-		v.Controls = append(v.Controls, themes[res])
-	}
-	for _, f := range b.findings {
-		if cluster.Need(f.Object.Kind).IsObject() && len(b.needs) > 0 && f.Path == "" && f.Object.Kind == strings.ToLower(f.Object.Kind) {
-			continue // the need itself, which is named already
-		}
-		if len(v.Subjects) == maxSubjects {
-			v.More++
+	for _, b := range blinds(r) {
+		if len(b.needs) == 0 && len(b.findings) > 0 {
+			for _, f := range b.findings {
+				if len(p.Unjudged) == maxSubjects {
+					p.UnjudgedMore++
+					continue
+				}
+				l := look(f)
+				p.Unjudged = append(p.Unjudged, subject{themes[b.controls[0]].ID, printable(f.Object.String()), printable(f.Evidence()), printable(l.On), l.Command})
+			}
 			continue
 		}
-		l := look(f)
-		v.Subjects = append(v.Subjects, subject{printable(f.Object.String()), printable(f.Evidence()), printable(l.On), l.Command})
+		v := blindView{What: "The control itself", Reason: ticks(b.reason), Subjects: len(b.findings)}
+		if len(b.needs) > 0 {
+			v.What = upper(printable(names(b.needs)))
+		}
+		for _, res := range b.controls {
+			v.Controls = append(v.Controls, themes[res])
+		}
+		p.Blinds = append(p.Blinds, v)
+		if len(p.Blindness) < few {
+			p.Blindness = append(p.Blindness, ticks(v.What+": "+b.reason))
+		}
 	}
-	return v
+	if n := len(p.Blinds) - few; n > 0 {
+		p.Blindness = append(p.Blindness, ticks(count(n, "other reason")))
+	}
+	if n := len(p.Unjudged) + p.UnjudgedMore; n > 0 {
+		p.Blindness = append(p.Blindness, ticks(count(n, "thing")+" could not be judged"))
+	}
+}
+
+// upper begins a heading. The names of programs stay as they are.
+func upper(s string) string {
+	first, _, _ := strings.Cut(s, " ")
+	if components[strings.TrimSuffix(first, "'s")] {
+		return s
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
 }

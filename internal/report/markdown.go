@@ -80,7 +80,7 @@ func (m *mdWriter) flush() {
 	if m.list != "" {
 		tag = "li"
 	}
-	m.out.WriteString("<" + tag + ">" + inline(strings.Join(m.lines, "\n")) + "</" + tag + ">\n")
+	m.out.WriteString("<" + tag + ">" + inline(strings.Join(m.lines, "\n"), words) + "</" + tag + ">\n")
 	m.lines = nil
 }
 
@@ -94,8 +94,8 @@ func (m *mdWriter) close() {
 }
 
 // inline marks up one paragraph. Code spans are cut out first: nothing in them is
-// markup.
-func inline(text string) string {
+// markup. The text between them is marked up by words.
+func inline(text string, words func(string) string) string {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(text, "`")
@@ -108,6 +108,12 @@ func inline(text string) string {
 		b.WriteString("<code>" + html.EscapeString(code) + "</code>")
 		text = after
 	}
+}
+
+// ticks marks up the code spans of a sentence that may quote a stranger, who is not
+// given links.
+func ticks(text string) template.HTML {
+	return template.HTML(inline(printable(text), html.EscapeString)) //nolint:gosec // every part is escaped
 }
 
 // words marks up links and, apart from them, strong words, so that the two never cross.

@@ -171,6 +171,7 @@ type blind struct {
 	// subject could not be judged.
 	needs    []string
 	controls []*scan.ControlResult
+	// findings are the subjects that it kept from being judged.
 	findings []*control.Finding
 }
 
@@ -216,19 +217,23 @@ func blinds(r *scan.Result) []*blind {
 			if f.Outcome != control.Unknown {
 				continue
 			}
-			g, ok := byText[f.Reason]
-			if !ok && byNeed[cluster.Gap{Need: cluster.Need(f.Object.Kind), Reason: f.Reason}] {
-				g, ok = cluster.Gap{Need: cluster.Need(f.Object.Kind), Scope: f.Object.Name, Reason: f.Reason}, true
+			if g, ok := byText[f.Reason]; ok {
+				hit[g.String()] = true
+				add(g.Reason, needOf(g), res, f)
+				continue
+			}
+			// Where the subjects themselves could not be read, the finding's object
+			// is the need, and its name the scope.
+			g := cluster.Gap{Need: cluster.Need(f.Object.Kind), Scope: f.Object.Name, Reason: f.Reason}
+			if byNeed[cluster.Gap{Need: g.Need, Reason: g.Reason}] {
 				if g.Scope == "(all)" {
 					g.Scope = ""
 				}
-			}
-			if ok {
 				hit[g.String()] = true
-				add(g.Reason, needOf(g), res, f)
-			} else {
-				add(cmp.Or(f.Evidence(), "no reason was given"), "", res, f)
+				add(g.Reason, needOf(g), res, nil)
+				continue
 			}
+			add(cmp.Or(f.Evidence(), "no reason was given"), "", res, f)
 		}
 	}
 	for _, g := range r.Gaps {

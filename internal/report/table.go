@@ -104,7 +104,7 @@ func (t *table) broken(r *scan.Result) {
 			},
 			span{plain, printable(c.Title)}, span{dim, " (" + count(res.Broken, "object") + ")"})
 
-		rows, more := rowsOf(res), 0
+		rows, more := rowsOf(res, t.All), 0
 		if !t.All && len(rows) > fewLines+1 { // "and 1 more" would take the line it saves
 			for _, row := range rows[fewLines:] {
 				more += row.findings
@@ -117,7 +117,7 @@ func (t *table) broken(r *scan.Result) {
 				width = max(width, n)
 			}
 		}
-		last := place{kind: -1}
+		last, said := place{kind: -1}, ""
 		for _, row := range rows {
 			name := ""
 			if row.place != last {
@@ -127,9 +127,14 @@ func (t *table) broken(r *scan.Result) {
 				t.line(indent, span{cyan, name})
 				name = ""
 			}
+			evidence := span{plain, "  " + printable(row.evidence)}
+			if row.evidence == said {
+				evidence = span{dim, "  the same"}
+			}
+			said = row.evidence
 			t.hang(indent+width+4,
 				[]span{{cyan, pad(strings.Repeat(" ", indent)+name, indent+width) + "  "}},
-				span{bold, printable(row.objects)}, span{plain, "  " + printable(row.evidence)}, span{dim, row.pods})
+				span{bold, printable(row.objects)}, evidence, span{dim, row.pods})
 		}
 		if more > 0 {
 			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
@@ -138,27 +143,26 @@ func (t *table) broken(r *scan.Result) {
 	}
 }
 
-// A row is a line of evidence: one finding, or several that differ only in the
-// object's name.
+// A row is a line of evidence: one finding, or several of one place that are alike.
 type row struct {
 	place    place
-	objects  string // "deployment cart, front, web"
+	objects  string // "deployment cart, front; cronjob worker"
 	evidence string
 	pods     string // " (3 pods)"
 	findings int
 }
 
-// rowsOf groups a control's faults by place and by what is wrong.
-func rowsOf(res *scan.ControlResult) []row {
+// rowsOf groups a control's faults by place and by what is wrong. In full, only
+// faults with the same words are one; otherwise also those of the same field in
+// different containers and kinds of workloads.
+func rowsOf(res *scan.ControlResult, full bool) []row {
 	type key struct {
-		place          place
-		kind, evidence string
+		place place
+		shape string
 	}
 	type group struct {
 		key
-		names []string
-		pods  int
-		n     int
+		findings []*control.Finding
 	}
 	var groups []*group
 	byKey := map[key]*group{}
@@ -166,29 +170,70 @@ func rowsOf(res *scan.ControlResult) []row {
 		if f.Outcome != control.Broken {
 			continue
 		}
-		kind, name, _ := strings.Cut(local(f.Object), " ")
-		k := key{placeOf(f.Object), kind, f.Evidence()}
+		k := key{placeOf(f.Object), f.Evidence()}
+		if !full {
+			k.shape = shape(f)
+		}
 		g := byKey[k]
 		if g == nil {
 			g = &group{key: k}
 			byKey[k] = g
 			groups = append(groups, g)
 		}
-		if name != "" && !slices.Contains(g.names, name) {
-			g.names = append(g.names, name)
-		}
-		g.pods += f.Pods
-		g.n++
+		g.findings = append(g.findings, f)
 	}
 	slices.SortStableFunc(groups, func(a, b *group) int { return a.place.compare(b.place) })
 	rows := make([]row, len(groups))
 	for i, g := range groups {
-		rows[i] = row{place: g.place, objects: strings.TrimSpace(g.kind + " " + names(g.names)), evidence: g.evidence, findings: g.n}
-		if g.pods > 0 {
-			rows[i].pods = " (" + count(g.pods, "pod") + ")"
+		rows[i] = row{place: g.place, objects: objects(g.findings), evidence: g.shape, findings: len(g.findings)}
+		pods := 0
+		for j, f := range g.findings {
+			if j == 0 || f.Object != g.findings[j-1].Object {
+				pods += f.Pods
+			}
+		}
+		if len(g.findings) == 1 {
+			rows[i].evidence = g.findings[0].Evidence()
+		}
+		if pods > 0 {
+			rows[i].pods = " (" + count(pods, "pod") + ")"
 		}
 	}
 	return rows
+}
+
+// shape is a finding's evidence with the way to the field cut off, where that differs
+// between workloads that are wrong in the same way.
+func shape(f *control.Finding) string {
+	short := *f
+	if _, rest, ok := strings.Cut(f.Path, "ontainers["); ok {
+		if _, field, ok := strings.Cut(rest, "]."); ok {
+			short.Path = "…" + field
+		}
+	} else if _, field, ok := strings.Cut(f.Path, "template.spec."); ok {
+		short.Path = "…" + field
+	}
+	return short.Evidence()
+}
+
+// objects names what findings are about, kind by kind.
+func objects(findings []*control.Finding) string {
+	var order []string
+	byKind := map[string][]string{}
+	for _, f := range findings {
+		kind, name, _ := strings.Cut(local(f.Object), " ")
+		if _, ok := byKind[kind]; !ok {
+			order = append(order, kind)
+			byKind[kind] = nil
+		}
+		if name != "" && !slices.Contains(byKind[kind], name) {
+			byKind[kind] = append(byKind[kind], name)
+		}
+	}
+	for i, kind := range order {
+		order[i] = strings.TrimSpace(kind + " " + names(byKind[kind]))
+	}
+	return strings.Join(order, "; ")
 }
 
 // names lists a few names and counts the others.

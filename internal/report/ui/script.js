@@ -19,6 +19,8 @@
     for (let el = target; el; el = el.parentElement) if (el.tagName === "DETAILS") el.open = true;
     if (target.tagName === "LI") $("details", target).open = true;
     target.scrollIntoView();
+    // Rows far away have no layout until they come near: aim again once they do.
+    requestAnimationFrame(() => target.scrollIntoView());
     const focus = $("summary", target);
     if (focus) focus.focus({ preventScroll: true });
   };
@@ -50,8 +52,9 @@
     }
   };
   document.addEventListener("toggle", (e) => {
-    if (e.target.open && e.target.parentElement.tagName === "LI" || e.target.className === "subjects") addCopy(e.target);
+    if (e.target.open && e.target.parentElement.tagName === "LI") addCopy(e.target);
   }, true);
+  for (const list of $$(".subjects")) addCopy(list);
 
   let clear = () => {};
   if (form) {
