@@ -39,9 +39,9 @@ packages() {
 		return 0
 	fi
 	say "installing ${missing[*]}"
-	apt-get update -qq &&
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+	if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }; then
 		say "could not install all of them; a cluster with nodes needs them"
+	fi
 }
 
 # step NAME INPUTS -- OUTPUTS -- COMMAND runs COMMAND in the folder lab unless
@@ -117,12 +117,12 @@ mkdir -p "$out/cni"
 exec 9>"$out/.lock"
 flock 9 # two builds into one folder take turns
 packages
-modules="go.mod go.sum"
+modules=(go.mod go.sum)
 step etcd components/etcd -- etcd -- build components/etcd "$strip" -o "$out/etcd" go.etcd.io/etcd/server/v3
 control=(kube-apiserver kube-controller-manager kube-scheduler kubectl)
-step control-plane $modules -- "${control[@]}" -- kubernetes "${control[@]}"
+step control-plane "${modules[@]}" -- "${control[@]}" -- kubernetes "${control[@]}"
 node=(kubelet kube-proxy)
-step node $modules -- "${node[@]}" -- kubernetes "${node[@]}"
+step node "${modules[@]}" -- "${node[@]}" -- kubernetes "${node[@]}"
 step containerd components/containerd -- containerd containerd-shim-runc-v2 ctr -- containerd
 if command -v gcc >/dev/null && [[ -e /usr/include/seccomp.h ]]; then
 	step runc components/runc -- runc -- runc
@@ -130,5 +130,5 @@ else
 	say "skipping runc: it needs gcc and libseccomp-dev; without it only --nodes 0 works"
 fi
 step cni components/cni -- cni/ptp cni/loopback cni/host-local cni/portmap -- cni
-step lab-net $modules cmd/lab-net internal -- lab-net -- build . "$strip" -o "$out/lab-net" ./cmd/lab-net
-step images $modules cmd demo internal components/coredns -- images -- images
+step lab-net "${modules[@]}" cmd/lab-net internal -- lab-net -- build . "$strip" -o "$out/lab-net" ./cmd/lab-net
+step images "${modules[@]}" cmd demo/shop components/coredns -- images/{pause-1,probe-1,shop-front-latest}.tar -- images
