@@ -24,6 +24,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
 	"github.com/bulwark-k8s/bulwark/controls/file/secretconfig"
 	"github.com/bulwark-k8s/bulwark/controls/file/staticmanifest"
+	"github.com/bulwark-k8s/bulwark/controls/image/latest"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/alwaysallow"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/anonymouskubelet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/clientca"
@@ -33,7 +34,9 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/listener/noclientcert"
 	"github.com/bulwark-k8s/bulwark/controls/listener/oldtls"
 	"github.com/bulwark-k8s/bulwark/controls/listener/plainlistener"
+	"github.com/bulwark-k8s/bulwark/controls/namespace/podsecurity"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
+	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
 	"github.com/bulwark-k8s/bulwark/controls/pod/dropall"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostipc"
@@ -49,8 +52,20 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/seccomp"
 	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
 	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/anonymousgrant"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/clusteradmin"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/everyone"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/readsecrets"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
+	"github.com/bulwark-k8s/bulwark/controls/secret/environment"
+	"github.com/bulwark-k8s/bulwark/controls/secret/inconfigmap"
+	"github.com/bulwark-k8s/bulwark/controls/secret/literal"
+	"github.com/bulwark-k8s/bulwark/controls/service/externalips"
+	"github.com/bulwark-k8s/bulwark/controls/service/nodeport"
+	"github.com/bulwark-k8s/bulwark/controls/workload/nakedpod"
+	"github.com/bulwark-k8s/bulwark/controls/workload/resources"
+	"github.com/bulwark-k8s/bulwark/controls/workload/takeover"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
 
@@ -77,6 +92,7 @@ var catalog = []*control.Control{
 	privatekey.Control,
 	secretconfig.Control,
 	staticmanifest.Control,
+	latest.Control,
 	alwaysallow.Control,
 	anonymouskubelet.Control,
 	clientca.Control,
@@ -86,7 +102,9 @@ var catalog = []*control.Control{
 	noclientcert.Control,
 	oldtls.Control,
 	plainlistener.Control,
+	podsecurity.Control,
 	isolation.Control,
+	versionskew.Control,
 	capabilities.Control,
 	dropall.Control,
 	hostipc.Control,
@@ -102,6 +120,18 @@ var catalog = []*control.Control{
 	seccomp.Control,
 	tokenmount.Control,
 	writableroot.Control,
+	anonymousgrant.Control,
 	clusteradmin.Control,
+	everyone.Control,
+	readsecrets.Control,
+	wildcard.Control,
 	schedulerprofiling.Control,
+	environment.Control,
+	inconfigmap.Control,
+	literal.Control,
+	externalips.Control,
+	nodeport.Control,
+	nakedpod.Control,
+	resources.Control,
+	takeover.Control,
 }

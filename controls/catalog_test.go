@@ -68,8 +68,8 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 		t.Errorf("%s: the first line must say why the case exists", file)
 	}
 	inputs := map[string][]byte{}
-	var gaps, want string
-	live := false
+	var around surroundings
+	var want string
 	fixedWant := map[string]string{}
 	for _, f := range archive.Files {
 		switch {
@@ -78,17 +78,19 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 		case strings.HasPrefix(f.Name, "fixed/"):
 			fixedWant[strings.TrimPrefix(f.Name, "fixed/")] = string(f.Data)
 		case f.Name == "live":
-			live = true
+			around.live = true
+		case f.Name == "version":
+			around.version = strings.TrimSpace(string(f.Data))
 		case f.Name == "gaps":
-			gaps = string(f.Data)
+			around.gaps = string(f.Data)
 		case f.Name == "want":
 			want = string(f.Data)
 		default:
-			t.Fatalf("%s: file %q: want in/*, fixed/*, live, gaps or want", file, f.Name)
+			t.Fatalf("%s: file %q: want in/*, fixed/*, live, version, gaps or want", file, f.Name)
 		}
 	}
 
-	res := judge(t, c, inputs, gaps, live)
+	res := judge(t, c, inputs, around)
 	got := lines(res)
 
 	// Fixing closes the finding, and fixing twice equals fixing once.
@@ -96,7 +98,7 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 	for name, data := range inputs {
 		fixed[name] = mend(t, data, res)
 	}
-	after := judge(t, c, fixed, gaps, live)
+	after := judge(t, c, fixed, around)
 	for _, f := range after.Findings {
 		if f.Outcome == control.Broken && len(f.Changes) > 0 {
 			t.Errorf("still broken after its fix: %s", f)
@@ -135,10 +137,18 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 	return res.Broken, res.Held
 }
 
+// surroundings are what a case says of its cluster beside the objects: that it is a
+// running one, its API server's version, and what could not be read.
+type surroundings struct {
+	live          bool
+	version, gaps string
+}
+
 // judge reads the inputs and runs the control alone.
-func judge(t *testing.T, c *control.Control, inputs map[string][]byte, gaps string, live bool) *scan.ControlResult {
+func judge(t *testing.T, c *control.Control, inputs map[string][]byte, around surroundings) *scan.ControlResult {
 	t.Helper()
-	b := cluster.NewBuilder("case", live)
+	b := cluster.NewBuilder("case", around.live)
+	b.SetVersion(around.version)
 	r := manifest.NewReader(b)
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		r.Read(name, strings.NewReader(string(inputs[name])))
@@ -146,7 +156,7 @@ func judge(t *testing.T, c *control.Control, inputs map[string][]byte, gaps stri
 	if out := r.Outcome(); len(out.Problems)+len(out.Skipped) > 0 {
 		t.Fatalf("reading the case: %v %v", out.Problems, out.Skipped)
 	}
-	for line := range strings.Lines(gaps) {
+	for line := range strings.Lines(around.gaps) {
 		where, reason, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		need, scope, _ := strings.Cut(where, " ")
 		b.Gap(cluster.Gap{Need: cluster.Need(need), Scope: scope, Reason: reason})

@@ -18,15 +18,22 @@ func Named(name string) bool {
 		return false
 	}
 	joined := strings.Join(words, " ")
-	return slices.ContainsFunc(words, func(w string) bool { return plain[w] }) ||
+	return slices.ContainsFunc(words, promises) ||
 		slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(" "+joined+" ", " "+p+" ") })
+}
+
+// promises reports whether a word promises a credential by itself or by its end, as
+// pgpassword and authtoken do.
+func promises(word string) bool {
+	return plain[word] || slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "apikey"}, func(end string) bool {
+		return strings.HasSuffix(word, end)
+	})
 }
 
 // plain are words that promise a credential by themselves.
 var plain = map[string]bool{
-	"password": true, "passwd": true, "pass": true, "passphrase": true, "passcode": true,
-	"secret": true, "secrets": true, "token": true, "apikey": true, "secretkey": true, "accesskey": true,
-	"privatekey": true, "credential": true, "credentials": true, "htpasswd": true,
+	"pass": true, "passphrase": true, "passcode": true, "secrets": true, "secretkey": true, "accesskey": true,
+	"privatekey": true, "credential": true, "credentials": true,
 }
 
 // phrases are words that do so together.
@@ -48,6 +55,9 @@ var aside = map[string]bool{
 	"header": true, "prefix": true, "suffix": true, "format": true, "policy": true, "provider": true, "backend": true,
 	"store": true, "engine": true, "class": true, "ref": true, "user": true, "username": true,
 	"version": true, "refresh": true, "rotation": true, "mount": true, "field": true, "parameter": true, "regex": true,
+	// Files that are named after what they are about.
+	"html": true, "css": true, "js": true, "ts": true, "tmpl": true, "tpl": true, "sh": true, "py": true, "sql": true,
+	"lua": true, "xml": true, "md": true, "pub": true, "crt": true, "rules": true,
 }
 
 // extensions are file endings that say nothing of what is inside.

@@ -6,11 +6,11 @@ func TestNamed(t *testing.T) {
 	for name, want := range map[string]bool{
 		"DB_PASSWORD": true, "dbPassword": true, "REDIS_PASS": true, "API_KEY": true, "apiKey": true, "APIKEY": true,
 		"AWS_SECRET_ACCESS_KEY": true, "GITHUB_TOKEN": true, "client-secret": true, "JWT_SIGNING_KEY": true,
-		"SECRET": true, "credentials.json": true, "id_rsa": true, "MYSQL_PWD": true, "db.password": true,
+		"SECRET": true, "credentials.json": true, "id_rsa": true, "MYSQL_PWD": true, "db.password": true, "PGPASSWORD": true, ".htpasswd": true, "authToken": true, "tokens": false,
 		"PASSWORD_FILE": false, "TOKEN_TTL": false, "SECRET_NAME": false, "PASSWORD_MIN_LENGTH": false, "TOKEN_URL": false,
 		"AWS_ACCESS_KEY_ID": false, "PWD": false, "BYPASS": false, "COMPASS_HOST": false, "PUBLIC_KEY": false, "KEYCLOAK_URL": false,
 		"CACHE_KEY_PREFIX": false, "TOKENIZER": false, "ca.crt": false, "kubeconfig": false, "": false, "SECRET_STORE": false,
-		"password-policy.yaml": false,
+		"password-policy.yaml": false, "reset-password.html": false, "id_rsa.pub": false,
 	} {
 		if got := Named(name); got != want {
 			t.Errorf("Named(%q) is %v, want %v", name, got, want)

@@ -1,0 +1,102 @@
+// Package anonymousgrant finds bindings that grant to whoever does not log in.
+package anonymousgrant
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is rbac.anonymousgrant.
+var Control = &control.Control{
+	ID:       "rbac.anonymousgrant",
+	Title:    "Rights are granted to the anonymous user",
+	Severity: control.Critical,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.ClusterRoleBindings, cluster.RoleBindings},
+	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("1.2.1"), control.NSA("Authentication and authorization"), control.MITRE("T1078.001")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	for _, b := range s.Bindings() {
+		v := r.Object(b.Object)
+		var who []string
+		for _, sub := range b.Subjects {
+			if sub == anonymous || sub == unauthenticated {
+				who = append(who, sub.Name)
+			}
+		}
+		if len(who) == 0 {
+			continue
+		}
+		if b.Role == nil && authz.Rules(b) == nil {
+			if !s.Live && !isDefault[b.RoleRef.Name] {
+				v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
+			}
+			continue // a role that does not exist grants nothing
+		}
+		if opens := opens(b); opens != "" {
+			v.Broken("subjects", strings.Join(who, ", "), "nobody who does not log in").
+				Because("it lets them %s", opens).
+				Through(authz.Via(b)[1])
+		}
+	}
+}
+
+var (
+	anonymous       = cluster.Subject{Kind: rbacv1.UserKind, Name: "system:anonymous"}
+	unauthenticated = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
+	// isDefault are roles that manifests may bind without repeating them.
+	isDefault = map[string]bool{"system:public-info-viewer": true}
+)
+
+// opens says what a binding gives beyond what every cluster shows to strangers: its
+// version and health (system:public-info-viewer), and in kube-public the address and
+// CA that a joining node needs (kubeadm:bootstrap-signer-clusterinfo). The rules count
+// and not the names, for anybody may add a rule to a role.
+func opens(b *cluster.Binding) string {
+	rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), func(rule rbacv1.PolicyRule) bool {
+		return isPublic(rule) || b.Namespace == "kube-public" && isClusterInfo(rule)
+	})
+	where := authz.Scope(b)
+	switch {
+	case len(rules) == 0:
+		return ""
+	case authz.Everything(rules):
+		return "do everything " + where
+	}
+	if act, ok := authz.AllowsAny(rules, authz.ReadSecrets...); ok {
+		return act.Verb + " secrets " + where
+	}
+	if act, ok := authz.AllowsAny(rules, authz.WriteSecrets...); ok {
+		return act.Verb + " secrets " + where
+	}
+	var parts []string
+	for _, rule := range rules {
+		parts = append(parts, strings.Join(rule.Verbs, ", ")+" "+strings.Join(append(slices.Clone(rule.Resources), rule.NonResourceURLs...), ", "))
+	}
+	return strings.Join(parts, "; ") + " " + where
+}
+
+func isPublic(rule rbacv1.PolicyRule) bool {
+	return len(rule.Resources) == 0 && slices.Equal(rule.Verbs, []string{"get"}) && !slices.ContainsFunc(rule.NonResourceURLs, func(url string) bool {
+		return !slices.Contains([]string{"/healthz", "/livez", "/readyz", "/version", "/version/"}, url)
+	})
+}
+
+func isClusterInfo(rule rbacv1.PolicyRule) bool {
+	return slices.Equal(rule.Verbs, []string{"get"}) && slices.Equal(rule.Resources, []string{"configmaps"}) &&
+		slices.Equal(rule.ResourceNames, []string{"cluster-info"})
+}

@@ -1,0 +1,87 @@
+// Package everyone finds bindings that grant to every account at once.
+package everyone
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is rbac.everyone.
+var Control = &control.Control{
+	ID:       "rbac.everyone",
+	Title:    "Rights are granted to every account",
+	Severity: control.High,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.ClusterRoleBindings, cluster.RoleBindings},
+	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
+	Check:    check,
+	Refs:     []control.Ref{control.NSA("Authentication and authorization"), control.MITRE("T1078")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	for _, b := range s.Bindings() {
+		v := r.Object(b.Object)
+		var who []string
+		for _, sub := range b.Subjects {
+			if sub == authenticated || sub == accounts {
+				who = append(who, sub.Name)
+			}
+		}
+		if len(who) == 0 || b.Role == nil && (s.Live || authz.Default(b.Object)) && authz.Rules(b) == nil {
+			continue
+		}
+		if b.Role == nil && authz.Rules(b) == nil {
+			v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
+			continue
+		}
+		rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), isForAll)
+		if len(rules) == 0 {
+			continue
+		}
+		var parts []string
+		for _, rule := range rules {
+			parts = append(parts, strings.Join(rule.Verbs, ", ")+" "+strings.Join(append(slices.Clone(rule.Resources), rule.NonResourceURLs...), ", "))
+		}
+		v.Broken("subjects", strings.Join(who, ", "), "the accounts that need it").
+			Because("it lets every one of them %s %s", strings.Join(parts, "; "), authz.Scope(b)).
+			Through(authz.Via(b)[1])
+	}
+}
+
+var (
+	authenticated = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:authenticated"}
+	accounts      = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}
+)
+
+// isForAll reports whether a rule is among those that the API server gives to all who
+// log in: discovery, questions about themselves, and the keys that tokens are checked
+// with (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go). The rules count and
+// not the names, for anybody may add a rule to a role.
+func isForAll(rule rbacv1.PolicyRule) bool {
+	if len(rule.NonResourceURLs) > 0 {
+		return slices.Equal(rule.Verbs, []string{"get"}) && len(rule.Resources) == 0 &&
+			!slices.ContainsFunc(rule.NonResourceURLs, func(url string) bool { return !slices.Contains(public, url) })
+	}
+	within := func(list []string, allowed ...string) bool {
+		return !slices.ContainsFunc(list, func(item string) bool { return !slices.Contains(allowed, item) })
+	}
+	return within(rule.Verbs, "create") && within(rule.APIGroups, "authorization.k8s.io", "authentication.k8s.io") &&
+		within(rule.Resources, "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews") ||
+		within(rule.Verbs, "get", "list", "watch") && within(rule.APIGroups, "certificates.k8s.io") && within(rule.Resources, "clustertrustbundles")
+}
+
+var public = []string{
+	"/healthz", "/livez", "/readyz", "/version", "/version/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*",
+	"/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/",
+}

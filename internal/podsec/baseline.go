@@ -1,0 +1,137 @@
+package podsec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// BelowBaseline says why Pod Security admission at the level baseline would refuse the
+// pod, naming the first fault, or returns "" where it would let it in. It follows the
+// latest version of the policy (k8s.io/pod-security-admission/policy).
+func BelowBaseline(p *cluster.PodSpec) string {
+	spec := p.Spec
+	switch {
+	case spec.HostNetwork:
+		return "hostNetwork is true"
+	case spec.HostPID:
+		return "hostPID is true"
+	case spec.HostIPC:
+		return "hostIPC is true"
+	}
+	for _, v := range spec.Volumes {
+		if v.HostPath != nil {
+			return "volume " + v.Name + " is a hostPath"
+		}
+	}
+	if why := podContext(spec.SecurityContext); why != "" {
+		return why
+	}
+	for key, value := range p.Meta.Annotations {
+		if strings.HasPrefix(key, corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix) && value != "" &&
+			value != corev1.DeprecatedAppArmorBetaProfileRuntimeDefault && !strings.HasPrefix(value, corev1.DeprecatedAppArmorBetaProfileNamePrefix) {
+			return "an annotation sets an AppArmor profile"
+		}
+	}
+	for _, c := range p.Containers {
+		if why := container(p, c); why != "" {
+			return fmt.Sprintf("container %s %s", c.Name, why)
+		}
+	}
+	return ""
+}
+
+func podContext(sc *corev1.PodSecurityContext) string {
+	if sc == nil {
+		return ""
+	}
+	for _, s := range sc.Sysctls {
+		if !slices.Contains(safeSysctls, s.Name) {
+			return "sysctl " + s.Name + " is set"
+		}
+	}
+	switch {
+	case sc.SeccompProfile != nil && sc.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined:
+		return "its seccomp profile is Unconfined"
+	case sc.AppArmorProfile != nil && sc.AppArmorProfile.Type == corev1.AppArmorProfileTypeUnconfined:
+		return "its AppArmor profile is Unconfined"
+	case !safeSELinux(sc.SELinuxOptions):
+		return "it sets SELinux options"
+	case sc.WindowsOptions != nil && isTrue(sc.WindowsOptions.HostProcess):
+		return "hostProcess is true"
+	}
+	return ""
+}
+
+func container(p *cluster.PodSpec, c cluster.Container) string {
+	for _, name := range Added(c) {
+		if !slices.Contains(Baseline, name) {
+			return "adds " + name
+		}
+	}
+	for _, port := range c.Ports {
+		if port.HostPort != 0 {
+			return fmt.Sprintf("takes the node's port %d", port.HostPort)
+		}
+	}
+	if callsHost(c) {
+		return "has a probe or handler that calls another host"
+	}
+	sc := c.SecurityContext
+	switch {
+	case sc == nil:
+		return ""
+	case Privileged(c):
+		return "is privileged"
+	case ProcMount(c) != corev1.DefaultProcMount && !OwnUsers(p):
+		return "mounts /proc " + string(ProcMount(c))
+	case sc.SeccompProfile != nil && sc.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined:
+		return "has the seccomp profile Unconfined"
+	case sc.AppArmorProfile != nil && sc.AppArmorProfile.Type == corev1.AppArmorProfileTypeUnconfined:
+		return "has the AppArmor profile Unconfined"
+	case !safeSELinux(sc.SELinuxOptions):
+		return "sets SELinux options"
+	case sc.WindowsOptions != nil && isTrue(sc.WindowsOptions.HostProcess):
+		return "is a host process"
+	}
+	return ""
+}
+
+// callsHost reports whether the kubelet would connect from the node to a host that the
+// container names, which makes it a scanner on the pod's behalf.
+func callsHost(c cluster.Container) bool {
+	calls := func(get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction) bool {
+		return get != nil && get.Host != "" || tcp != nil && tcp.Host != ""
+	}
+	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if probe != nil && calls(probe.HTTPGet, probe.TCPSocket) {
+			return true
+		}
+	}
+	if c.Lifecycle == nil {
+		return false
+	}
+	for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+		if h != nil && calls(h.HTTPGet, h.TCPSocket) {
+			return true
+		}
+	}
+	return false
+}
+
+func safeSELinux(o *corev1.SELinuxOptions) bool {
+	return o == nil || o.User == "" && o.Role == "" &&
+		slices.Contains([]string{"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}, o.Type)
+}
+
+// safeSysctls touch the pod's own namespaces only.
+var safeSysctls = []string{
+	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
+	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_syncookies",
+	"net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+	"net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+}
