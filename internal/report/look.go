@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"net"
-	"path"
 	"strings"
 	"unicode"
 
@@ -29,7 +28,11 @@ func look(f *control.Finding) lookup {
 		return lookup{ref.Namespace, "stat " + operand(ref.Name)}
 	case ref.Kind == "Listener":
 		return lookup{ref.Namespace, lookAtPort(ref.Name)}
-	case components[kind]:
+	case ref.Kind == "Kubelet" && strings.HasPrefix(src.Origin, "/api/"):
+		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
+	case ref.Kind == "Kubelet" && src.Line == 0 && strings.HasPrefix(src.Origin, "/"):
+		return lookup{ref.Name, "cat " + quote(src.Origin)}
+	case components[kind] && !(ref.Kind == "Kubelet" && src.Line > 0):
 		return lookAtComponent(kind, ref.Name, src)
 	case src.Line > 0 && src.Origin != "" && src.Origin != "-" && !strings.HasPrefix(src.Origin, "<"):
 		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
@@ -67,11 +70,7 @@ func lookAtComponent(kind, name string, src cluster.Source) lookup {
 	switch {
 	case static:
 		return lookup{"", "kubectl -n " + quote(ns) + " get pod" + named(pod) + " -o yaml"}
-	case strings.HasPrefix(src.Origin, "/") && (path.Base(src.Origin) == "flagz" || path.Base(src.Origin) == "configz"):
-		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
-	case kind == "kubelet" && strings.HasPrefix(src.Origin, "/api/"):
-		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
-	case strings.HasPrefix(name, "("):
+	case src.Origin == "/flagz" || strings.HasPrefix(name, "("):
 		return lookup{"", "kubectl get --raw /flagz"}
 	}
 	return lookup{name, "pgrep -af " + quote(kind)}

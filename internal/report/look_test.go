@@ -63,6 +63,14 @@ func TestLook(t *testing.T) {
 			control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Kubelet", Name: "n1"}, Source: cluster.Source{Origin: "/api/v1/nodes/n1/proxy/configz"}},
 			lookup{"", "kubectl get --raw /api/v1/nodes/n1/proxy/configz"},
 		},
+		"a kubelet's file on its machine": {
+			control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Kubelet", Name: "n1"}, Source: cluster.Source{Origin: "/var/lib/kubelet/config.yaml"}},
+			lookup{"n1", "cat /var/lib/kubelet/config.yaml"},
+		},
+		"a kubelet's file in a folder": {
+			control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Kubelet", Name: "config.yaml"}, Source: cluster.Source{Origin: "nodes/config.yaml", Line: 1}},
+			lookup{"", "sed -n '1,/^---/p' nodes/config.yaml"},
+		},
 		"a kind that could not be listed": {
 			control.Finding{Object: cluster.Ref{Kind: "networkpolicies.networking.k8s.io", Name: "(all)"}, Reason: "403"},
 			lookup{"", "kubectl auth can-i list networkpolicies.networking.k8s.io --all-namespaces"},

@@ -2,9 +2,11 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,4 +62,25 @@ func render(t testing.TB, format string, r *scan.Result, o Options) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// full is a disk with room for n more bytes.
+type full struct{ n int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.n -= len(p); f.n < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return len(p), nil
+}
+
+// TestFullDisk keeps a cut-off report from passing for a whole one.
+func TestFullDisk(t *testing.T) {
+	for _, f := range Formats() {
+		for _, n := range []int{0, 100, 2000} {
+			if err := f.Write(&full{n}, shop(t), Options{}); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("%s, %d bytes of room: error is %v, want %v", f.Name, n, err, syscall.ENOSPC)
+			}
+		}
+	}
 }

@@ -5,7 +5,7 @@
   const $ = (sel, root = document) => root.querySelector(sel);
   const $$ = (sel, root = document) => Array.from(root.querySelectorAll(sel));
   const themes = $$(".theme").map((el) => ({
-    el, severity: el.dataset.severity, head: $("summary", el).textContent.toLowerCase(),
+    el, severity: el.dataset.severity, head: `${el.id} ${$(".title strong", el).textContent}`.toLowerCase(),
     rows: $$(".rows > li", el).map((li) => ({ li, place: li.dataset.place, text: null })),
     shown: $(".shown", el),
   }));
@@ -19,8 +19,6 @@
     for (let el = target; el; el = el.parentElement) if (el.tagName === "DETAILS") el.open = true;
     if (target.tagName === "LI") $("details", target).open = true;
     target.scrollIntoView();
-    // Rows far away have no layout until they come near: aim again once they do.
-    requestAnimationFrame(() => target.scrollIntoView());
     const focus = $("summary", target);
     if (focus) focus.focus({ preventScroll: true });
   };
