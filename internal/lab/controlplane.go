@@ -158,7 +158,9 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 	}
 	f.set("allow-privileged", "true")
 	f.set("authorization-mode", strings.Join(p.Authorization, ","))
-	f.set("anonymous-auth", strconv.FormatBool(p.Anonymous))
+	if p.Anonymous != nil {
+		f.set("anonymous-auth", strconv.FormatBool(*p.Anonymous))
+	}
 	f.set("client-ca-file", pki+"/ca.crt")
 	f.on(len(p.AdmissionPlugins) > 0, "enable-admission-plugins", strings.Join(p.AdmissionPlugins, ","))
 	f.on(len(p.DisabledPlugins) > 0, "disable-admission-plugins", strings.Join(p.DisabledPlugins, ","))
@@ -192,7 +194,7 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 	f.set("service-account-issuer", "https://kubernetes.default.svc."+dnsDomain)
 	f.set("service-account-key-file", pki+"/sa.pub")
 	f.set("service-account-signing-key-file", pki+"/sa.key")
-	f.set("service-account-lookup", "true")
+	f.on(p.AccountLookup, "service-account-lookup", "true")
 	f.on(!p.ExtendTokens, "service-account-extend-token-expiration", "false")
 	f.set("service-cluster-ip-range", serviceCIDR)
 
@@ -200,8 +202,8 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 	f.set("tls-private-key-file", pki+"/apiserver.key")
 	f.tls(p.TLS)
 	f.on(!p.Profiling, "profiling", "false")
+	f.on(p.Timeout != "", "request-timeout", p.Timeout)
 	if p.Audit {
-		f.set("request-timeout", "60s")
 		f.set("audit-policy-file", h.path(auditPolicyFile))
 		f.set("audit-log-path", h.path(auditDir+"/audit.log"))
 		f.set("audit-log-maxage", "30")
@@ -219,7 +221,7 @@ func (f *flags) serving(profile Profile, p ServingProfile, t topology, h host, n
 		bind = "0.0.0.0"
 	}
 	f.set("bind-address", bind)
-	f.set("secure-port", strconv.Itoa(port))
+	f.on(h.Ports != standardPorts, "secure-port", strconv.Itoa(port))
 	if profile.PKI.ComponentServing {
 		f.set("tls-cert-file", h.path(pkiDir+"/"+name+".crt"))
 		f.set("tls-private-key-file", h.path(pkiDir+"/"+name+".key"))

@@ -249,7 +249,7 @@ func writeNode(p Profile, names pki.Cluster, issuer pki.Issuer, trust *pki.Trust
 		name string
 		data []byte
 	}{{kubeletConfig, kubelet}, {kubeProxyConfig, proxy}, {containerdConfig, containerd}} {
-		if err := pki.WriteNew(h.file(f.name), f.data, 0o644); err != nil {
+		if err := pki.WriteNew(h.file(f.name), f.data, p.Kubelet.ConfigMode); err != nil {
 			return err
 		}
 	}

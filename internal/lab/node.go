@@ -128,14 +128,10 @@ func kubeletConfiguration(p KubeletProfile, serving bool, cgroupRoot string) ([]
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"healthzBindAddress":       loopback.String(),
 		"healthzPort":              kubeletHealthPort,
-		"readOnlyPort":             p.ReadOnlyPort,
 		"resolvConf":               "/etc/resolv.conf",
 		"rotateCertificates":       true,
 		"volumePluginDir":          volumePluginDir,
 		"staticPodPath":            kubernetesDir + "/manifests",
-		"protectKernelDefaults":    p.ProtectKernelDefaults,
-		"seccompDefault":           p.SeccompDefault,
-		"enableProfilingHandler":   p.Profiling,
 		// The machine's disk is the host's, and a lab must not evict its pods
 		// because the host is well filled.
 		"evictionHard":                document{"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
@@ -146,6 +142,10 @@ func kubeletConfiguration(p KubeletProfile, serving bool, cgroupRoot string) ([]
 			d[name] = value
 		}
 	}
+	set(p.ReadOnlyPort != 0, "readOnlyPort", p.ReadOnlyPort)
+	set(p.ProtectKernelDefaults, "protectKernelDefaults", true)
+	set(p.SeccompDefault, "seccompDefault", true)
+	set(!p.Profiling, "enableProfilingHandler", false)
 	set(serving, "tlsCertFile", kubeletDir+"/pki/kubelet.crt")
 	set(serving, "tlsPrivateKeyFile", kubeletDir+"/pki/kubelet.key")
 	set(p.TLS.MinVersion != "", "tlsMinVersion", p.TLS.MinVersion)

@@ -61,8 +61,10 @@ type EtcdProfile struct {
 
 // APIServerProfile is how the apiserver runs.
 type APIServerProfile struct {
-	Authorization    []string
-	Anonymous        bool
+	Authorization []string
+	// Anonymous says it in so many words; nil leaves it to the default, which
+	// lets strangers in as system:anonymous.
+	Anonymous        *bool
 	AdmissionPlugins []string
 	DisabledPlugins  []string
 	// PodSecurity enforces baseline and warns of what is not restricted, in
@@ -72,8 +74,12 @@ type APIServerProfile struct {
 	// Encryption encrypts secrets and config maps before they reach etcd.
 	Encryption bool
 	Audit      bool
-	Profiling  bool
-	TLS        TLSProfile
+	// AccountLookup says in so many words that a deleted account's tokens end
+	// with it, and Timeout how long a request may take.
+	AccountLookup bool
+	Timeout       string
+	Profiling     bool
+	TLS           TLSProfile
 	// VerifyKubelets checks kubelets' serving certificates.
 	VerifyKubelets bool
 	// ExtendTokens lets service account tokens live for a year when a client
@@ -107,6 +113,8 @@ type ControllerManagerProfile struct {
 
 // KubeletProfile is how kubelets run.
 type KubeletProfile struct {
+	// ConfigMode is the mode of a node's configuration files.
+	ConfigMode            fs.FileMode
 	Anonymous             bool
 	AlwaysAllow           bool
 	ReadOnlyPort          int
@@ -162,11 +170,14 @@ var Hardened = Profile{
 	},
 	APIServer: APIServerProfile{
 		Authorization:    []string{"Node", "RBAC"},
+		Anonymous:        new(false),
 		AdmissionPlugins: []string{"NodeRestriction", "DenyServiceExternalIPs", "EventRateLimit", "PodSecurity"},
 		PodSecurity:      true,
 		EventRateLimit:   true,
 		Encryption:       true,
 		Audit:            true,
+		AccountLookup:    true,
+		Timeout:          "60s",
 		VerifyKubelets:   true,
 		TLS:              TLSProfile{MinVersion: "VersionTLS12", CipherSuites: strongSuites},
 	},
@@ -178,6 +189,7 @@ var Hardened = Profile{
 	},
 	Scheduler: ServingProfile{TLS: TLSProfile{MinVersion: "VersionTLS12", CipherSuites: strongSuites}},
 	Kubelet: KubeletProfile{
+		ConfigMode:            0o600,
 		ProtectKernelDefaults: true,
 		SeccompDefault:        true,
 		PodPidsLimit:          4096,
@@ -199,7 +211,6 @@ var Kubeadm = Profile{
 	Etcd: EtcdProfile{PlaintextMetrics: true, DataDirMode: 0o700},
 	APIServer: APIServerProfile{
 		Authorization:    []string{"Node", "RBAC"},
-		Anonymous:        true,
 		AdmissionPlugins: []string{"NodeRestriction"},
 		Profiling:        true,
 		ExtendTokens:     true,
@@ -210,7 +221,7 @@ var Kubeadm = Profile{
 		OwnAccounts:    true,
 	},
 	Scheduler: ServingProfile{Profiling: true},
-	Kubelet:   KubeletProfile{Profiling: true},
+	Kubelet:   KubeletProfile{ConfigMode: 0o644, Profiling: true},
 	KubeProxy: KubeProxyProfile{Everywhere: true},
 }
 
@@ -228,7 +239,7 @@ var Weak = Profile{
 	Etcd: EtcdProfile{Plaintext: true, PlaintextMetrics: true, DataDirMode: 0o755},
 	APIServer: APIServerProfile{
 		Authorization:   []string{"RBAC"},
-		Anonymous:       true,
+		Anonymous:       new(true),
 		DisabledPlugins: []string{"PodSecurity"},
 		Profiling:       true,
 		TLS:             TLSProfile{MinVersion: "VersionTLS10", CipherSuites: weakSuites},
@@ -241,6 +252,7 @@ var Weak = Profile{
 	},
 	Scheduler: ServingProfile{Everywhere: true, Profiling: true, TLS: TLSProfile{MinVersion: "VersionTLS10", CipherSuites: weakSuites}},
 	Kubelet: KubeletProfile{
+		ConfigMode:           0o666,
 		Anonymous:            true,
 		AlwaysAllow:          true,
 		ReadOnlyPort:         10255,
