@@ -187,7 +187,8 @@ func componentOf(argv []string, exe string) string {
 
 // serves tells a k3s that is a node or a server from one that is kubectl.
 func serves(argv []string) bool {
-	for _, word := range strings.Fields(strings.Join(argv, " "))[1:] {
+	words := strings.Fields(strings.Join(argv, " "))
+	for _, word := range words[min(1, len(words)):] {
 		if word == "server" || word == "agent" {
 			return true
 		}

@@ -67,6 +67,11 @@ func (p procfs) component(pid int) *process {
 	if name == "" {
 		return nil
 	}
+	// A process that rewrote its title has its arguments in one string.
+	argv = slices.Concat(strings.Fields(argv[0]), argv[1:])
+	if len(argv) == 0 {
+		return nil
+	}
 	proc := &process{pid: pid, component: name, argv: argv, uid: -1}
 	if status, err := os.ReadFile(p.path(pid, "status")); err == nil {
 		proc.uid = effectiveUID(status)
@@ -116,6 +121,9 @@ func (p procfs) home() (string, error) {
 	return own, nil
 }
 
+// errElsewhere says of a process that its network is not the reader's, though not whose.
+var errElsewhere = errors.New("it is in another network, whose identity only root may read")
+
 // network identifies the network namespace of a process. Where the link to it is not
 // ours to read, the tables of kernel sockets tell whether it is the reader's own.
 func (p procfs) network(pid int) (string, error) {
@@ -128,13 +136,16 @@ func (p procfs) network(pid int) (string, error) {
 	if terr != nil || oerr != nil {
 		return "", err
 	}
-	own := kernelSockets(ours)
-	for inode := range kernelSockets(theirs) {
+	own, other := kernelSockets(ours), kernelSockets(theirs)
+	if len(own) == 0 || len(other) == 0 {
+		return "", err
+	}
+	for inode := range other {
 		if own[inode] {
 			return os.Readlink(path.Join(p.dir, "self/ns/net"))
 		}
 	}
-	return "", err
+	return "", errElsewhere
 }
 
 // sockets lists the sockets that a process holds, by inode.

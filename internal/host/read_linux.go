@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 
@@ -56,7 +58,13 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 		groups = append(groups, &group{net: home})
 	}
 	slices.SortStableFunc(groups, func(a, b *group) int {
-		return cmp.Compare(btoi(a.net != home), btoi(b.net != home))
+		switch {
+		case a.net == home && b.net != home:
+			return -1
+		case b.net == home && a.net != home:
+			return 1
+		}
+		return 0
 	})
 
 	facts := &Facts{}
@@ -71,43 +79,51 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 				continue
 			}
 		}
-		r.machine(ctx, facts, g, g.net == home)
+		m := r.machine(ctx, g, g.net == home)
+		facts.Machines = append(facts.Machines, m.Machines...)
+		facts.Kubelets = append(facts.Kubelets, m.Kubelets...)
+		facts.Gaps = append(facts.Gaps, m.Gaps...)
 	}
-	r.unseen(facts, apart)
+	r.unseen(ctx, facts, apart)
 	slices.SortFunc(facts.Machines[1:], func(a, b *cluster.Machine) int { return strings.Compare(a.Name, b.Name) })
 	return facts, nil
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+// allNeeds are what a machine can answer, and where it does not has gaps.
+var allNeeds = []cluster.Need{
+	cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
+	cluster.KubeletConfig, cluster.HostFiles, cluster.Listeners,
 }
 
 // unseen records what cannot be said of the machine as a whole, after it was read.
-func (r *reader) unseen(facts *Facts, apart map[*process]error) {
-	name := facts.Machines[0].Name
+func (r *reader) unseen(ctx context.Context, facts *Facts, apart map[*process]error) {
+	reasons := map[cluster.Need][]string{}
 	if r.proc.hidden() {
-		const reason = "the processes of other users are hidden (hidepid): root sees them"
-		for _, need := range []cluster.Need{
-			cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
-			cluster.KubeletConfig, cluster.HostFiles, cluster.Listeners,
-		} {
-			facts.Gaps = append(facts.Gaps, cluster.Gap{Need: need, Scope: name, Reason: reason})
+		for _, need := range allNeeds {
+			reasons[need] = append(reasons[need], "the processes of other users are hidden (hidepid); root sees them")
 		}
 	}
-	processes := make([]*process, 0, len(apart))
-	for p := range apart {
-		processes = append(processes, p)
-	}
-	slices.SortFunc(processes, func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
+	processes := slices.SortedFunc(maps.Keys(apart), func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
 	for _, p := range processes {
-		reason := fmt.Sprintf("whether %s (process %d) runs on this machine or in one inside it cannot be told: %v", p.component, p.pid, apart[p])
+		err := apart[p]
+		if errors.Is(err, errElsewhere) && !r.AllMachines {
+			r.Logger.DebugContext(ctx, "process of another machine left out", "component", p.component, "pid", p.pid)
+			continue
+		}
 		for _, need := range []cluster.Need{flagNeeds[p.component], cluster.HostFiles, cluster.Listeners} {
 			if need != "" {
-				facts.Gaps = append(facts.Gaps, cluster.Gap{Need: need, Scope: name, Reason: reason})
+				reasons[need] = append(reasons[need], fmt.Sprintf("which machine %s (process %d) runs on: %v", p.component, p.pid, err))
 			}
+		}
+	}
+	facts.addGaps(facts.Machines[0].Name, reasons)
+}
+
+// addGaps adds one gap for each need that has reasons.
+func (f *Facts) addGaps(machine string, reasons map[cluster.Need][]string) {
+	for _, need := range allNeeds {
+		if len(reasons[need]) > 0 {
+			f.Gaps = append(f.Gaps, cluster.Gap{Need: need, Scope: machine, Reason: join(reasons[need])})
 		}
 	}
 }
@@ -123,8 +139,42 @@ type survey struct {
 	gaps    map[cluster.Need][]string
 }
 
-// machine reads one machine into facts.
-func (r *reader) machine(ctx context.Context, facts *Facts, g *group, home bool) {
+// grace is how long a machine may go on after its time is up: what it does then is
+// hang up on ports, unless a file system holds it.
+const grace = time.Second
+
+// machine reads one machine. A file that never answers, on a network file system whose
+// server is gone, does not hold it up for longer than ctx and a grace.
+func (r *reader) machine(ctx context.Context, g *group, home bool) *Facts {
+	done := make(chan *Facts, 1)
+	go func() { done <- r.survey(ctx, g, home) }()
+	select {
+	case facts := <-done:
+		return facts
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case facts := <-done:
+		return facts
+	case <-late.C:
+	}
+	m := &cluster.Machine{Name: r.Name}
+	if !home {
+		m.Name = g.net
+	}
+	facts := &Facts{Machines: []*cluster.Machine{m}}
+	reasons := map[cluster.Need][]string{}
+	for _, need := range allNeeds {
+		reasons[need] = []string{"a file did not answer in time: " + context.Cause(ctx).Error()}
+	}
+	facts.addGaps(m.Name, reasons)
+	return facts
+}
+
+// survey reads one machine.
+func (r *reader) survey(ctx context.Context, g *group, home bool) *Facts {
 	s := &survey{
 		reader: r, group: g, views: map[string]*view{}, gaps: map[cluster.Need][]string{},
 		machine: &cluster.Machine{},
@@ -138,18 +188,12 @@ func (r *reader) machine(ctx context.Context, facts *Facts, g *group, home bool)
 	s.files(configs)
 	s.listeners(ctx)
 
-	facts.Machines = append(facts.Machines, s.machine)
+	facts := &Facts{Machines: []*cluster.Machine{s.machine}}
 	if s.kubelet != nil {
-		facts.Kubelets = append(facts.Kubelets, s.kubelet)
+		facts.Kubelets = []*cluster.Kubelet{s.kubelet}
 	}
-	for _, need := range []cluster.Need{
-		cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
-		cluster.KubeletConfig, cluster.HostFiles, cluster.Listeners,
-	} {
-		if reasons := s.gaps[need]; len(reasons) > 0 {
-			facts.Gaps = append(facts.Gaps, cluster.Gap{Need: need, Scope: s.machine.Name, Reason: join(reasons)})
-		}
-	}
+	facts.addGaps(s.machine.Name, s.gaps)
+	return facts
 }
 
 // join makes one reason of many, and does not let it grow long.
