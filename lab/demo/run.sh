@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The main job end to end: a real cluster, a careless application on it, a scan, and
+# an HTML report. Run by `make demo`, which has built everything before.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+name=demo
+report=bulwark-report.html
+bulwark=bin/bulwark
+kubectl=bin/lab/kubectl
+step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+[ -t 1 ] || step() { printf '\n== %s\n' "$*"; }
+
+nodes=1
+if [ "$(id -u)" != 0 ]; then
+  nodes=0
+  echo "demo: without root there are no nodes: the application is stored, not run (sudo make demo runs it)"
+fi
+
+step "a cluster as kubeadm makes it: bulwark up --name $name --profile kubeadm --nodes $nodes"
+if "$bulwark" status --name "$name" >/dev/null 2>&1 || [ -e "$("$bulwark" status --name "$name" -o json 2>/dev/null | sed -n 's/.*"folder": "\(.*\)".*/\1/p')" ]; then
+  "$bulwark" down --name "$name"
+fi
+"$bulwark" up --name "$name" --profile kubeadm --nodes "$nodes"
+KUBECONFIG=$("$bulwark" status --name "$name" -o json | sed -n 's/.*"kubeconfig": "\(.*\)".*/\1/p')
+export KUBECONFIG
+
+step "a small careless shop: kubectl apply -f lab/demo/manifests/"
+"$kubectl" apply -f lab/demo/manifests/ | sed -n '$!d;s/.*/applied/p'
+if [ "$nodes" != 0 ]; then
+  for workload in shop/deployment/front shop/deployment/cart shop/deployment/worker payments/deployment/payments payments/statefulset/store tools/deployment/shopper; do
+    "$kubectl" -n "${workload%%/*}" rollout status "${workload#*/}" --timeout=120s | tail -n 1
+  done
+  for _ in $(seq 50); do
+    bought=$("$kubectl" get --raw /api/v1/namespaces/tools/services/shopper:80/proxy/metrics 2>/dev/null | sed -n 's/^purchases_total //p') || true
+    if [ "${bought:-0}" -gt 0 ]; then
+      echo "the shop is open: $bought purchases so far"
+      break
+    fi
+    sleep 0.2
+  done
+fi
+
+step "what is wrong with it: bulwark scan --host -o table -o html=$report"
+code=0
+"$bulwark" scan --host -o table -o "html=$report" || code=$?
+[ "$code" = 3 ] || { echo "demo: the scan ended with $code, want 3: something is broken in this cluster"; exit 1; }
+
+step "next"
+cat <<END
+open $report in a browser
+export KUBECONFIG=$KUBECONFIG
+$bulwark explain pod.privileged     why, and how to fix it
+$bulwark down --name $name            removes the cluster and everything it made
+END
