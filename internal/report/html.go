@@ -178,6 +178,7 @@ func newPage(r *scan.Result) *page {
 			p.Held = append(p.Held, t)
 		case control.NotApplicable:
 			p.None = append(p.None, t)
+		case control.Unknown: // shown by reason, below
 		}
 	}
 	p.First = p.Themes[:min(3, len(p.Themes))]
@@ -199,14 +200,14 @@ func digest(text string) string {
 
 // headline is the verdict in a few words, and the tone to say it in.
 func headline(r *scan.Result) (tone, text string) {
-	switch worst := r.Worst(); {
-	case worst == control.Critical:
+	switch worst := r.Worst(); worst {
+	case control.Critical:
 		return worst.String(), "An attacker needs one step"
-	case worst == control.High:
+	case control.High:
 		return worst.String(), "An attacker needs one more weakness"
-	case worst == control.Medium:
+	case control.Medium:
 		return worst.String(), "A break-in would spread"
-	case worst == control.Low:
+	case control.Low:
 		return worst.String(), "Sound, with blind spots"
 	}
 	switch c := r.Count(); {

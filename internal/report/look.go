@@ -32,7 +32,7 @@ func look(f *control.Finding) lookup {
 		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
 	case ref.Kind == "Kubelet" && src.Line == 0 && strings.HasPrefix(src.Origin, "/"):
 		return lookup{ref.Name, "cat " + quote(src.Origin)}
-	case components[kind] && !(ref.Kind == "Kubelet" && src.Line > 0):
+	case components[kind] && (ref.Kind != "Kubelet" || src.Line == 0):
 		return lookAtComponent(kind, ref.Name, src)
 	case src.Line > 0 && src.Origin != "" && src.Origin != "-" && !strings.HasPrefix(src.Origin, "<"):
 		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
@@ -96,9 +96,8 @@ func operand(s string) string {
 // quote makes one word of s for a POSIX shell. Where s holds characters that do not
 // print, it uses $'…' (bash, zsh, POSIX 2024), so that pasting it cannot run anything.
 func quote(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_-./:@%+=,", c))
-	}) {
+	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,"
+	if s != "" && strings.Trim(s, harmless) == "" {
 		return s
 	}
 	if !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == unicode.ReplacementChar }) {

@@ -36,7 +36,7 @@ func TestGolden(t *testing.T) {
 			got := render(t, tt.format, tt.result, tt.options)
 			golden := filepath.Join("testdata", tt.file)
 			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
+				if err := os.WriteFile(golden, got, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func render(t testing.TB, format string, r *scan.Result, o Options) []byte {
+func render(t *testing.T, format string, r *scan.Result, o Options) []byte {
 	t.Helper()
 	f, err := Find(format)
 	if err != nil {

@@ -75,7 +75,7 @@ var fixtures = []*control.Control{
 				if v := r.Object(b.Object); b.RoleRef.Name == "cluster-admin" {
 					f := v.Broken("roleRef", "cluster-admin", "a role with only what is needed")
 					for _, sub := range b.Subjects {
-						f.Because("it makes %s administrator", sub).Through(cluster.Ref{Kind: sub.Kind, Namespace: sub.Namespace, Name: sub.Name})
+						f.Because("it makes %s administrator", sub).Through(cluster.Ref(sub))
 					}
 				}
 			}
@@ -206,14 +206,14 @@ func prose(why, fix string) string {
 
 // shop scans testdata/shop.yaml as if it were a live cluster of which a part could
 // not be read.
-func shop(t testing.TB) *scan.Result {
+func shop(t *testing.T) *scan.Result {
 	t.Helper()
 	return scanFile(t, fixtures, "testdata/shop.yaml",
 		cluster.Gap{Need: cluster.KubeletConfig, Reason: "no access to nodes/proxy: grant it, or run on the node with --host"},
 		cluster.Gap{Need: cluster.Secrets, Scope: "payments", Reason: "the server said 403"})
 }
 
-func scanFile(t testing.TB, controls []*control.Control, file string, gaps ...cluster.Gap) *scan.Result {
+func scanFile(t *testing.T, controls []*control.Control, file string, gaps ...cluster.Gap) *scan.Result {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {

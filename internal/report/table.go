@@ -40,11 +40,14 @@ var severityStyle = map[control.Severity]string{
 // A span is text in one style.
 type span struct{ style, text string }
 
-// A table writes lines of spans. It keeps the first error in its Writer.
+// A table writes lines of spans.
 type table struct {
 	*bufio.Writer
 	Options
 }
+
+// put writes text as it is. The Writer keeps the first error and Flush returns it.
+func (t *table) put(text string) { _, _ = t.WriteString(text) }
 
 func writeTable(w io.Writer, r *scan.Result, o Options) error {
 	t := &table{bufio.NewWriter(w), o}
@@ -74,13 +77,13 @@ func (t *table) head(r *scan.Result) {
 	}
 	t.line(0, append(head, span{dim, when})...)
 	t.line(0, span{dim, "looked at " + printable(lookedAt(r, 5))})
-	t.WriteByte('\n')
+	t.put("\n")
 	style := bold
 	if r.Worst() == 0 && !r.Count().Incomplete {
 		style = bold + ";" + green
 	}
 	t.line(0, span{style, verdict(r)})
-	t.WriteByte('\n')
+	t.put("\n")
 }
 
 // broken shows each theme with the lines of evidence that fit.
@@ -139,7 +142,7 @@ func (t *table) broken(r *scan.Result) {
 		if more > 0 {
 			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
 		}
-		t.WriteByte('\n')
+		t.put("\n")
 	}
 }
 
@@ -281,7 +284,7 @@ func (t *table) unknown(r *scan.Result) {
 		}
 		t.hang(indent+2, []span{{plain, strings.Repeat(" ", indent+2)}}, span{dim, strings.Join(ids, ", ")})
 	}
-	t.WriteByte('\n')
+	t.put("\n")
 }
 
 // list names the controls with an outcome that nobody needs to act on.
@@ -309,7 +312,7 @@ func (t *table) list(r *scan.Result, o control.Outcome, style string) {
 		t.hang(10+width+2, []span{{style, pad(label, 10)}, {plain, pad(res.Control.ID, width+2)}}, span{dim, printable(why)})
 		label = ""
 	}
-	t.WriteByte('\n')
+	t.put("\n")
 }
 
 func (t *table) foot(r *scan.Result) {
@@ -342,7 +345,7 @@ func (t *table) hang(indent int, first []span, rest ...span) {
 		for _, s := range rest {
 			t.paint(s)
 		}
-		t.WriteByte('\n')
+		t.put("\n")
 		return
 	}
 	width := t.Width
@@ -366,7 +369,7 @@ func (t *table) hang(indent int, first []span, rest ...span) {
 				head, tail = "", w.text
 			}
 			if head != "" {
-				t.WriteString(strings.Repeat(" ", gap))
+				t.put(strings.Repeat(" ", gap))
 				t.paint(span{w.style, head})
 				at += gap + utf8.RuneCountInString(head)
 				fresh = false
@@ -374,11 +377,11 @@ func (t *table) hang(indent int, first []span, rest ...span) {
 			if tail == "" {
 				break
 			}
-			t.WriteString("\n" + strings.Repeat(" ", indent))
+			t.put("\n" + strings.Repeat(" ", indent))
 			at, fresh, w.text = indent, true, tail
 		}
 	}
-	t.WriteByte('\n')
+	t.put("\n")
 }
 
 // A word is what wrapping keeps together, with the spaces before it.
@@ -423,10 +426,10 @@ func cut(word string, room int) (head, tail string) {
 
 func (t *table) paint(s span) {
 	if !t.Color || s.style == plain || strings.TrimSpace(s.text) == "" {
-		t.WriteString(s.text)
+		t.put(s.text)
 		return
 	}
-	fmt.Fprintf(t, "\x1b[%sm%s\x1b[0m", s.style, s.text)
+	t.put("\x1b[" + s.style + "m" + s.text + "\x1b[0m")
 }
 
 func pad(s string, width int) string {

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func TestTableFitsAndHidesNothing(t *testing.T) {
 	squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
 	for seed := range uint64(100) {
-		r := scatter(rand.New(rand.NewPCG(seed, 2)))
+		r := scatter(seed, 2)
 		whole := string(render(t, "table", r, Options{All: true}))
 		for _, width := range []int{80, 100, 133} {
 			got := string(render(t, "table", r, Options{All: true, Width: width}))
@@ -46,7 +45,7 @@ func TestTableFitsAndHidesNothing(t *testing.T) {
 // TestTableIsHarmless keeps a stranger's names from driving the terminal.
 func TestTableIsHarmless(t *testing.T) {
 	for seed := range uint64(100) {
-		got := string(render(t, "table", scatter(rand.New(rand.NewPCG(seed, 3))), Options{All: true}))
+		got := string(render(t, "table", scatter(seed, 3), Options{All: true}))
 		if strings.ContainsAny(got, "\x1b\u202e") || !utf8.ValidString(got) {
 			t.Errorf("seed %d: the table carries an escape sequence or broken text", seed)
 		}
