@@ -173,11 +173,6 @@ func connected(ctx context.Context, file *os.File) error {
 	if err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := file.SetDeadline(deadline); err != nil {
-			return err
-		}
-	}
 	stop := context.AfterFunc(ctx, func() { _ = file.SetDeadline(past) })
 	defer stop()
 	var outcome error
