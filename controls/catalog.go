@@ -10,6 +10,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/authorizationmode"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/encryption"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/kubeletverify"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver/nodeauthorizer"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/noderestriction"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/podsecurityplugin"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/tokenfile"
@@ -78,6 +79,7 @@ var catalog = []*control.Control{
 	authorizationmode.Control,
 	encryption.Control,
 	kubeletverify.Control,
+	nodeauthorizer.Control,
 	noderestriction.Control,
 	podsecurityplugin.Control,
 	tokenfile.Control,

@@ -1,4 +1,4 @@
-// Package authorizationmode finds API servers that do not ask RBAC and the node authorizer.
+// Package authorizationmode finds API servers that let everybody do everything, or ask somebody else than RBAC.
 package authorizationmode
 
 import (
@@ -16,12 +16,12 @@ var doc string
 // Control is apiserver.authorizationmode.
 var Control = &control.Control{
 	ID:       "apiserver.authorizationmode",
-	Title:    "API server does not ask RBAC and Node",
+	Title:    "API server does not ask RBAC",
 	Severity: control.Critical,
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.APIServerFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.6"), control.CIS("1.2.7"), control.CIS("1.2.8"), control.MITRE("T1078")},
+	Refs:     []control.Ref{control.CIS("1.2.6"), control.CIS("1.2.8"), control.MITRE("T1078")},
 	Doc:      doc,
 }
 
@@ -34,17 +34,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue
 		}
 		modes := c.Flags.List("authorization-mode")
-		path, got := "--authorization-mode", strings.Join(modes, ",")
-		if len(modes) == 0 {
-			modes, got = []string{"AlwaysAllow"}, "not set, so AlwaysAllow"
-		}
+
 		switch {
+		case len(modes) == 0:
+			v.Broken("--authorization-mode", "not set, so AlwaysAllow", "Node,RBAC").Because("everybody who is known may do everything")
 		case slices.Contains(modes, "AlwaysAllow"):
-			v.Broken(path, got, "Node,RBAC").Because("everybody who is known may do everything")
+			v.Broken("--authorization-mode", strings.Join(modes, ","), "Node,RBAC").Because("everybody who is known may do everything")
 		case !slices.Contains(modes, "RBAC"):
-			v.Broken(path, got, "Node,RBAC").Because("roles and bindings have no effect")
-		case !slices.Contains(modes, "Node"):
-			v.Broken(path, got, "Node,RBAC").Because("a node's rights are not limited to what runs on it")
+			v.Broken("--authorization-mode", strings.Join(modes, ","), "Node,RBAC").Because("roles and bindings have no effect")
 		}
 	}
 }

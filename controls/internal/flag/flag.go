@@ -20,9 +20,10 @@ func Bool(f cluster.Flags, name string, otherwise bool) (value bool, got string)
 }
 
 // Text returns a string flag's value and how to tell it. A component's own account of
-// its flags lists one that was never given as empty, which is the same as absent.
+// its flags (/flagz) lists one that was never given as empty, or as an empty list,
+// which is the same as absent.
 func Text(f cluster.Flags, name, otherwise string) (value, got string) {
-	if v := f.Get(name, ""); v != "" {
+	if v := f.Get(name, ""); v != "" && v != "[]" {
 		return v, v
 	}
 	if otherwise == "" {
