@@ -23,7 +23,7 @@ import (
 func TestImagesAreReproducible(t *testing.T) {
 	bin := t.TempDir()
 	for _, program := range []string{"pause", "probe", "coredns", "shop"} {
-		if err := os.WriteFile(filepath.Join(bin, program), []byte("program "+program), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(bin, program), []byte("program "+program), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

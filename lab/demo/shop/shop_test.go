@@ -50,7 +50,7 @@ func env(pairs ...string) settings {
 
 func metricsOf(handler http.HandlerFunc) string {
 	recorder := httptest.NewRecorder()
-	handler(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	handler(recorder, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", nil))
 	return recorder.Body.String()
 }
 
@@ -120,7 +120,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			request.Header.Set("Authorization", "Bearer "+test.token)
-			response, err := http.DefaultClient.Do(request)
+			response, err := newClient().http.Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}

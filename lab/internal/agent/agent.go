@@ -117,7 +117,7 @@ func New(client kubernetes.Interface, log *slog.Logger, options Options) (*Agent
 // Run works until the context ends. What it put in place stays, as it does
 // with kube-proxy: pods keep their network while the agent is replaced.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600); err != nil {
 		return fmt.Errorf("switching forwarding on: %w", err)
 	}
 	a.factory.StartWithContext(ctx)

@@ -58,7 +58,7 @@ func writeConflist(dir string, plan Plan) error {
 	if have, err := os.ReadFile(name); err == nil && bytes.Equal(have, want) {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("cni configuration: %w", err)
 	}
 	// The runtime ignores names without a known suffix.

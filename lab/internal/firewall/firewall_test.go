@@ -49,7 +49,7 @@ func TestSyncPolicyGolden(t *testing.T) {
 			got := nft.Dump()
 			if *update {
 				archive.Files[1].Data = []byte(got)
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+				if err := os.WriteFile(name, txtar.Format(archive), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -81,7 +81,7 @@ func TestSyncMasquerade(t *testing.T) {
 func parse(t *testing.T, data []byte) policy.Objects {
 	t.Helper()
 	var objects policy.Objects
-	for _, document := range bytes.Split(data, []byte("\n---\n")) {
+	for document := range bytes.SplitSeq(data, []byte("\n---\n")) {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal(document, &kind); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -84,7 +83,7 @@ func newTestNode(t *testing.T, pods map[string]string) *testNode {
 		}
 	}
 	check(n.do(func() (err error) {
-		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600); err != nil {
 			return err
 		}
 		n.nft, err = knftables.New(knftables.IPv4Family, PolicyTable)
@@ -380,6 +379,7 @@ func TestMasqueradedPackets(t *testing.T) {
 				if conn, err := listener.Accept(); err == nil {
 					host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
 					seen <- host
+					_, _ = io.Copy(conn, conn)
 					conn.Close()
 				}
 			}()
@@ -388,11 +388,11 @@ func TestMasqueradedPackets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if conn, err := node.dial(t.Context(), "pod", "tcp", addr); err == nil {
-			conn.Close()
-		} else if !errors.Is(err, io.EOF) { // the listener says nothing
+		conn, err := node.dial(t.Context(), "pod", "tcp", addr)
+		if err != nil {
 			t.Fatalf("%s: %v", to, err)
 		}
+		conn.Close()
 		if got := <-seen; got != want {
 			t.Errorf("%s sees the pod as %s, want %s", to, got, want)
 		}
