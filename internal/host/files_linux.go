@@ -133,7 +133,13 @@ func (s *fileSet) add(v *view, file string, role cluster.FileRole, usedBy string
 	i, ok := s.byID[id]
 	if !ok {
 		s.byID[id] = len(s.files)
-		s.files = append(s.files, p.file(file, role, usedBy))
+		f := p.file(file, role, usedBy)
+		if role == cluster.Certificate {
+			if text, err := v.read(p.path); err == nil {
+				f.Keys = cluster.KeyIDs(text)
+			}
+		}
+		s.files = append(s.files, f)
 		return
 	}
 	f := &s.files[i]
@@ -263,6 +269,9 @@ func (s *fileSet) filesOf(v *view, p *process, config *kubeletv1beta1.KubeletCon
 	}
 	for _, address := range append(flags.List("container-runtime-endpoint"), flags.List("host")...) {
 		s.socket(v, address, p.component)
+	}
+	if dir := flags.Get("cert-dir", map[string]string{"kube-apiserver": "/var/run/kubernetes"}[p.component]); dir != "" {
+		s.below(v, abs(dir), 0, p.component, pkiRole) // where it keeps the certificate that it makes for itself
 	}
 	switch p.component {
 	case "etcd":

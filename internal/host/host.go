@@ -18,8 +18,10 @@ type Options struct {
 	// Name is the machine's host name; empty asks the system. A kubelet's
 	// --hostname-override goes before it, because that is the Node's name.
 	Name string
-	// AllMachines also returns machines that run inside this one, such as kind nodes.
-	AllMachines bool
+	// Inside chooses among the machines that run inside this one, such as kind's nodes.
+	// It is asked once the processes and files of such a machine were looked at and
+	// before its ports are. Nil leaves them all out.
+	Inside func(*cluster.Machine) bool
 	// Timeout is how long a port may take for one answer, and five times as long for
 	// all of them. Zero means two seconds.
 	Timeout time.Duration

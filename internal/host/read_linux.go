@@ -70,7 +70,7 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 	facts := &Facts{}
 	for _, g := range groups {
 		if g.net != home {
-			if !r.AllMachines {
+			if r.Inside == nil {
 				r.Logger.DebugContext(ctx, "another machine left out", "network", g.net, "components", len(g.processes))
 				continue
 			}
@@ -106,7 +106,7 @@ func (r *reader) unseen(ctx context.Context, facts *Facts, apart map[*process]er
 	processes := slices.SortedFunc(maps.Keys(apart), func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
 	for _, p := range processes {
 		err := apart[p]
-		if errors.Is(err, errElsewhere) && !r.AllMachines {
+		if errors.Is(err, errElsewhere) && r.Inside == nil {
 			r.Logger.DebugContext(ctx, "process of another machine left out", "component", p.component, "pid", p.pid)
 			continue
 		}
@@ -186,6 +186,10 @@ func (r *reader) survey(ctx context.Context, g *group, home bool) *Facts {
 
 	configs := s.processes()
 	s.files(configs)
+	if !home && !r.Inside(s.machine) {
+		r.Logger.DebugContext(ctx, "another machine left out", "machine", s.machine.Name)
+		return &Facts{}
+	}
 	s.listeners(ctx)
 
 	facts := &Facts{Machines: []*cluster.Machine{s.machine}}

@@ -166,7 +166,7 @@ func TestMachinesAreNetworks(t *testing.T) {
 		t.Error(diff)
 	}
 
-	facts = f.read(Options{AllMachines: true})
+	facts = f.read(Options{Inside: func(*cluster.Machine) bool { return true }})
 	if len(facts.Machines) != 2 {
 		t.Fatalf("got %d machines, want 2", len(facts.Machines))
 	}
@@ -207,6 +207,7 @@ func TestFiles(t *testing.T) {
 		"etc/kubernetes/pki/notes.txt":           "666 x",
 		"etc/kubernetes/manifests/apiserver.yml": "600 x",
 		"etc/kubernetes/enc.yaml":                "4755 x",
+		"certs/apiserver.key":                    "604 x",
 		"secret/":                                "700",
 		"secret/sa.key":                          "644 x",
 		"run/containerd/containerd.sock":         "666 x",
@@ -220,6 +221,7 @@ func TestFiles(t *testing.T) {
 		"--tls-private-key-file=/etc/kubernetes/pki/apiserver.key",
 		"--service-account-signing-key-file", "/secret/sa.key",
 		"--etcd-keyfile=/etc/kubernetes/outside.key",
+		"--cert-dir=/certs",
 		"--kubelet-client-key=/etc/loop",
 		"--encryption-provider-config=/etc/kubernetes/enc.yaml",
 		"--token-auth-file=/not/there")
@@ -249,6 +251,7 @@ func TestFiles(t *testing.T) {
 		"/etc/kubernetes/pki/etcd/ca.key":         {cluster.PrivateKey, 0o600, "kube-apiserver", false},
 		"/etc/kubernetes/manifests/apiserver.yml": {cluster.StaticPod, 0o600, "kubelet", false},
 		"/etc/kubernetes/enc.yaml":                {cluster.SecretConfig, 0o4755, "kube-apiserver", false},
+		"/certs/apiserver.key":                    {cluster.PrivateKey, 0o604, "kube-apiserver", false},
 		"/secret/sa.key":                          {cluster.PrivateKey, 0o644, "kube-apiserver", true},
 		"/etc/kubernetes/outside.key":             {cluster.PrivateKey, 0o604, "kube-apiserver", false},
 		"/var/run/containerd/containerd.sock":     {cluster.Socket, 0o666, "containerd", false},
