@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bulwark-k8s/bulwark/controls"
@@ -39,6 +40,9 @@ type scanOptions struct {
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
 	color   bool
+
+	// clusterCA are the keys of the CA that the kubeconfig trusts.
+	clusterCA []string
 }
 
 // An output is one report to write: a format, and a file unless it goes to stdout.
@@ -189,25 +193,39 @@ func (o *scanOptions) read(ctx context.Context, paths []string, p *progress) (*c
 	}
 	if o.host {
 		p.say("reading this machine")
-		facts, err := host.Read(ctx, host.Options{})
-		if err != nil {
-			return nil, fmt.Errorf("--host: %w", err)
-		}
-		for _, m := range facts.Machines {
-			b.AddMachine(m)
-		}
-		for _, k := range facts.Kubelets {
-			b.AddKubelet(k)
-		}
-		for _, g := range facts.Gaps {
-			b.Gap(g)
-		}
-		b.Looked(cluster.HostFiles, cluster.Listeners)
-		if len(facts.Kubelets) > 0 {
-			b.Looked(cluster.KubeletConfig)
+		if err := o.readHost(ctx, b); err != nil {
+			return nil, err
 		}
 	}
 	return b.Snapshot(), nil
+}
+
+// readHost adds the machine this runs on, and the machines inside it (a lab's, kind's)
+// that belong to the scanned cluster: those that hold the CA that the kubeconfig trusts.
+func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
+	facts, err := host.Read(ctx, host.Options{
+		Inside: func(m *cluster.Machine) bool { return m.Holds(o.clusterCA) },
+	})
+	if err != nil {
+		return fmt.Errorf("--host: %w", err)
+	}
+	own := facts.Machines[0]
+	onlyHost := len(facts.Machines) > 1 && len(own.Processes) == 0
+	for i, m := range facts.Machines {
+		if i > 0 || !onlyHost {
+			b.AddMachine(m)
+		}
+	}
+	for _, k := range facts.Kubelets {
+		b.AddKubelet(k)
+	}
+	for _, g := range facts.Gaps {
+		if g.Scope != own.Name || !onlyHost {
+			b.Gap(g)
+		}
+	}
+	b.Looked(cluster.HostFiles, cluster.Listeners)
+	return nil
 }
 
 func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Builder, error) {
@@ -230,6 +248,9 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 	}
 	if name == "" {
 		name = config.Host
+	}
+	if err := rest.LoadTLSFiles(config); err == nil {
+		o.clusterCA = cluster.KeyIDs(config.CAData)
 	}
 	b := cluster.NewBuilder(name, true)
 	return b, kube.Read(ctx, config, b, kube.Options{

@@ -1,6 +1,10 @@
 package cluster
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"path"
 	"slices"
 	"strings"
@@ -63,6 +67,42 @@ type File struct {
 	// Shielded is whether a folder above the file lets nobody through but root and the
 	// file's owner, so that the mode's bits for group and others give nothing.
 	Shielded bool `json:"shielded,omitempty"`
+	// Keys identify the public keys of the certificates in a file with the role
+	// Certificate, as KeyID gives them.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// KeyID identifies a public key: the SHA-256 of its subjectPublicKeyInfo in hexadecimal.
+// It stays the same when a CA's certificate is renewed with its key.
+func KeyID(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// KeyIDs are the KeyID of each certificate in PEM. What is no certificate is left out.
+func KeyIDs(pemBytes []byte) []string {
+	var ids []string
+	for {
+		var block *pem.Block
+		block, pemBytes = pem.Decode(pemBytes)
+		if block == nil {
+			return ids
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			ids = append(ids, KeyID(cert))
+		}
+	}
+}
+
+// Holds reports whether a certificate with one of the keys is among the machine's files:
+// with a cluster's CA, that the machine belongs to the cluster.
+func (m *Machine) Holds(keys []string) bool {
+	return slices.ContainsFunc(m.Files, func(f File) bool {
+		return slices.ContainsFunc(f.Keys, func(k string) bool { return slices.Contains(keys, k) })
+	})
 }
 
 // A Listener is a TCP port that a component listens on, and how it answered.

@@ -171,8 +171,14 @@ func (b *Builder) put(o *Object) {
 // AddMachine takes what was seen on one host.
 func (b *Builder) AddMachine(m *Machine) { b.s.machines = append(b.s.machines, m) }
 
-// AddKubelet takes one kubelet's configuration.
-func (b *Builder) AddKubelet(k *Kubelet) { b.s.kubelets = append(b.s.kubelets, k) }
+// AddKubelet takes one kubelet's configuration. The first one of a node stays, so what
+// the kubelet itself answers is to be added before what its files say.
+func (b *Builder) AddKubelet(k *Kubelet) {
+	if !slices.ContainsFunc(b.s.kubelets, func(have *Kubelet) bool { return have.Node == k.Node }) {
+		b.s.kubelets = append(b.s.kubelets, k)
+		b.Looked(KubeletConfig)
+	}
+}
 
 // AddFlagz takes a component's own account of its flags, as it serves on /flagz.
 // It is used only where no process and no static pod of that component was seen,
