@@ -18,15 +18,6 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/lab/process"
 )
 
-// phase is how far a cluster has come.
-type phase string
-
-const (
-	starting phase = "starting"
-	ready    phase = "ready"
-	failed   phase = "failed"
-)
-
 // state is what `up` decided. It is written before anything is made, and only
 // by whoever holds the cluster's lock.
 type state struct {

@@ -2,6 +2,15 @@ package lab
 
 import "time"
 
+// phase is how far a cluster has come.
+type phase string
+
+const (
+	starting phase = "starting"
+	ready    phase = "ready"
+	failed   phase = "failed"
+)
+
 // Status is how a cluster is. Its JSON form is what `status -o json` prints.
 type Status struct {
 	Name       string            `json:"name"`

@@ -16,23 +16,6 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/lab/process"
 )
 
-// HiddenCommand is the subcommand under which this program starts itself: as
-// HiddenCommand owner --dir DIR, and in each machine as HiddenCommand machine.
-const HiddenCommand = "lab-internal"
-
-// Cluster is what a caller learns of a cluster that is up.
-type Cluster struct {
-	Name       string
-	Profile    Profile
-	Kubeconfig string
-	APIPort    int
-	Namespaced bool
-}
-
-// Progress is told what `up` has finished, and how long it took since the
-// step's beginning.
-type Progress func(step string, took time.Duration)
-
 // Up makes a cluster and waits until it is well. Whatever stops it (an error,
 // the timeout, the end of ctx) also removes what it made, unless the options
 // say to keep it.
