@@ -5,7 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/file"
+	"github.com/bulwark-k8s/bulwark/controls/internal/machine"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -32,7 +32,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				continue
 			}
 			v := r.On(cluster.FileRef(m.Name, f.Path), m.Source)
-			if file.Open(f) {
+			if machine.Open(f) {
 				v.Broken("mode", fmt.Sprintf("%04o", f.Mode), "0700")
 			}
 		}

@@ -4,7 +4,7 @@ package plainlistener
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/listener"
+	"github.com/bulwark-k8s/bulwark/controls/internal/machine"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -28,7 +28,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for _, m := range s.Machines() {
 
 		for _, l := range m.Listeners {
-			if !listener.Judged(l) {
+			if !machine.Guards(l) {
 				continue
 			}
 			v := r.On(cluster.ListenerRef(m.Name, l), m.Source)
