@@ -183,7 +183,7 @@ func lines(res *scan.ControlResult) string {
 func mend(t *testing.T, data []byte, res *scan.ControlResult) []byte {
 	t.Helper()
 	var docs []string
-	for _, doc := range strings.Split(string(data), "\n---\n") {
+	for doc := range strings.SplitSeq(string(data), "\n---\n") {
 		var m map[string]any
 		if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
 			t.Fatal(err)

@@ -127,6 +127,19 @@ func Via(b *cluster.Binding) []cluster.Ref {
 	return []cluster.Ref{b.Object.Ref, role}
 }
 
+// Describe puts rules into words: "get, list pods, secrets; get /metrics".
+func Describe(rules []rbacv1.PolicyRule) string {
+	var parts []string
+	for _, rule := range rules {
+		part := strings.Join(rule.Verbs, ", ") + " " + strings.Join(slices.Concat(rule.Resources, rule.NonResourceURLs), ", ")
+		if len(rule.ResourceNames) > 0 {
+			part += " named " + strings.Join(rule.ResourceNames, ", ")
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Scope says where a binding's grant holds.
 func Scope(b *cluster.Binding) string {
 	if b.Namespace == "" {

@@ -37,6 +37,17 @@ func TestAllows(t *testing.T) {
 	}
 }
 
+func TestDescribe(t *testing.T) {
+	got := Describe([]rbacv1.PolicyRule{
+		{Verbs: []string{"get", "list"}, Resources: []string{"pods", "secrets"}},
+		{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}},
+		{Verbs: []string{"get"}, Resources: []string{"configmaps"}, ResourceNames: []string{"a", "b"}},
+	})
+	if want := "get, list pods, secrets; get /metrics; get configmaps named a, b"; got != want {
+		t.Errorf("Describe is %q, want %q", got, want)
+	}
+}
+
 func TestBindings(t *testing.T) {
 	b := cluster.NewBuilder("test", true)
 	bind := func(name string, subjects ...rbacv1.Subject) {

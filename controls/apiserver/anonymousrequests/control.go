@@ -4,6 +4,7 @@ package anonymousrequests
 import (
 	_ "embed"
 
+	"github.com/bulwark-k8s/bulwark/controls/internal/flag"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -34,10 +35,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				continue
 			}
 		}
-		switch got, given := c.Flags.Lookup("anonymous-auth"); {
-		case !given:
-			v.Broken("--anonymous-auth", "not set, so true", "false")
-		case got != "false":
+		if on, got := flag.Bool(c.Flags, "anonymous-auth", true); on {
 			v.Broken("--anonymous-auth", got, "false")
 		}
 	}

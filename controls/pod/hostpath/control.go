@@ -39,12 +39,12 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			}
 			path := fmt.Sprintf("%s.volumes[%s]", p.Path, vol.Name)
 			f := v.Broken(path+".hostPath.path", vol.HostPath.Path, "no hostPath volume")
-			mounts := slices.DeleteFunc(slices.Clone(mounts), func(m podsec.HostMount) bool { return m.Volume != vol })
-			if len(mounts) == 1 && mounts[0].Container == nil {
+			of := slices.DeleteFunc(slices.Clone(mounts), func(m podsec.HostMount) bool { return m.Volume != vol })
+			if len(of) == 1 && of[0].Container == nil {
 				f.Because("no container mounts it").Remove(path)
 				continue
 			}
-			f.Because("%s", describe(mounts))
+			f.Because("%s", describe(of))
 		}
 	}
 }

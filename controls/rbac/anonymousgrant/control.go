@@ -42,14 +42,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue
 		}
 		if b.Role == nil && authz.Rules(b) == nil {
-			if !s.Live && !isDefault[b.RoleRef.Name] {
+			if !s.Live && !authz.Default(b.Object) {
 				v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
 			}
 			continue // a role that does not exist grants nothing
 		}
-		if opens := opens(b); opens != "" {
+		if what := opens(b); what != "" {
 			v.Broken("subjects", strings.Join(who, ", "), "nobody who does not log in").
-				Because("it lets them %s", opens).
+				Because("it lets them %s", what).
 				Through(authz.Via(b)[1])
 		}
 	}
@@ -58,8 +58,6 @@ func check(s *cluster.Snapshot, r *control.Report) {
 var (
 	anonymous       = cluster.Subject{Kind: rbacv1.UserKind, Name: "system:anonymous"}
 	unauthenticated = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
-	// isDefault are roles that manifests may bind without repeating them.
-	isDefault = map[string]bool{"system:public-info-viewer": true}
 )
 
 // opens says what a binding gives beyond what every cluster shows to strangers: its
@@ -77,17 +75,10 @@ func opens(b *cluster.Binding) string {
 	case authz.Everything(rules):
 		return "do everything " + where
 	}
-	if act, ok := authz.AllowsAny(rules, authz.ReadSecrets...); ok {
+	if act, ok := authz.AllowsAny(rules, slices.Concat(authz.ReadSecrets, authz.WriteSecrets)...); ok {
 		return act.Verb + " secrets " + where
 	}
-	if act, ok := authz.AllowsAny(rules, authz.WriteSecrets...); ok {
-		return act.Verb + " secrets " + where
-	}
-	var parts []string
-	for _, rule := range rules {
-		parts = append(parts, strings.Join(rule.Verbs, ", ")+" "+strings.Join(append(slices.Clone(rule.Resources), rule.NonResourceURLs...), ", "))
-	}
-	return strings.Join(parts, "; ") + " " + where
+	return authz.Describe(rules) + " " + where
 }
 
 func isPublic(rule rbacv1.PolicyRule) bool {

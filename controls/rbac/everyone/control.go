@@ -38,24 +38,20 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				who = append(who, sub.Name)
 			}
 		}
-		if len(who) == 0 || b.Role == nil && (s.Live || authz.Default(b.Object)) && authz.Rules(b) == nil {
+		if len(who) == 0 {
 			continue
 		}
 		if b.Role == nil && authz.Rules(b) == nil {
-			v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
-			continue
+			if !s.Live && !authz.Default(b.Object) {
+				v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
+			}
+			continue // a role that does not exist grants nothing
 		}
-		rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), isForAll)
-		if len(rules) == 0 {
-			continue
+		if rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), isForAll); len(rules) > 0 {
+			v.Broken("subjects", strings.Join(who, ", "), "the accounts that need it").
+				Because("it lets every one of them %s %s", authz.Describe(rules), authz.Scope(b)).
+				Through(authz.Via(b)[1])
 		}
-		var parts []string
-		for _, rule := range rules {
-			parts = append(parts, strings.Join(rule.Verbs, ", ")+" "+strings.Join(append(slices.Clone(rule.Resources), rule.NonResourceURLs...), ", "))
-		}
-		v.Broken("subjects", strings.Join(who, ", "), "the accounts that need it").
-			Because("it lets every one of them %s %s", strings.Join(parts, "; "), authz.Scope(b)).
-			Through(authz.Via(b)[1])
 	}
 }
 

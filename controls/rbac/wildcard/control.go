@@ -20,7 +20,7 @@ var doc string
 // Control is rbac.wildcard.
 var Control = &control.Control{
 	ID:       "rbac.wildcard",
-	Title:    "Role grants everything of its kind",
+	Title:    "Role grants resources that it does not name",
 	Severity: control.High,
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
