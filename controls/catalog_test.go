@@ -60,6 +60,7 @@ func TestCatalog(t *testing.T) {
 
 // runCase checks one archive: a sentence, in/*, and what is wanted.
 func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
+	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +124,7 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 			files = append(files, txtar.File{Name: "fixed/" + name, Data: []byte(fixedGot[name])})
 		}
 		archive.Files = files
-		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+		if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return res.Broken, res.Held

@@ -53,8 +53,11 @@ var ReadSecrets = []Act{{"get", "", "secrets"}, {"list", "", "secrets"}, {"watch
 
 // WriteSecrets are the acts that change or take away secrets.
 var WriteSecrets = []Act{
-	{"create", "", "secrets"}, {"update", "", "secrets"}, {"patch", "", "secrets"},
-	{"delete", "", "secrets"}, {"deletecollection", "", "secrets"},
+	{"create", "", "secrets"},
+	{"update", "", "secrets"},
+	{"patch", "", "secrets"},
+	{"delete", "", "secrets"},
+	{"deletecollection", "", "secrets"},
 }
 
 // Everything reports whether the rules allow every verb on every resource.

@@ -28,7 +28,6 @@ var Control = &control.Control{
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	for _, m := range s.Machines() {
-
 		for _, l := range m.Listeners {
 			if !machine.Guards(l) {
 				continue

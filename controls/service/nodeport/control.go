@@ -32,6 +32,8 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		v := r.Object(o)
 		switch svc.Spec.Type {
+		case corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName:
+			// Neither opens anything outside the cluster.
 		case corev1.ServiceTypeNodePort:
 			v.Broken("spec.type", "NodePort", "ClusterIP behind an Ingress or Gateway").Because("%s on every node", ports(svc))
 		case corev1.ServiceTypeLoadBalancer:
