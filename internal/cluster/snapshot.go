@@ -208,6 +208,10 @@ func (b *Builder) Snapshot() *Snapshot {
 	s.indexNamespaces()
 	s.indexComponents(b.flagz)
 	s.indexBindings()
+	// What a kubelet itself answered fills the gap that its files left.
+	s.gaps = slices.DeleteFunc(s.gaps, func(g Gap) bool {
+		return g.Need == KubeletConfig && slices.ContainsFunc(s.kubelets, func(k *Kubelet) bool { return k.Node == g.Scope })
+	})
 	if s.Live {
 		s.missing()
 	}

@@ -106,7 +106,7 @@ func (r *reader) unseen(ctx context.Context, facts *Facts, apart map[*process]er
 	processes := slices.SortedFunc(maps.Keys(apart), func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
 	for _, p := range processes {
 		err := apart[p]
-		if errors.Is(err, errElsewhere) && r.Inside == nil {
+		if errors.Is(err, errElsewhere) {
 			r.Logger.DebugContext(ctx, "process of another machine left out", "component", p.component, "pid", p.pid)
 			continue
 		}

@@ -112,6 +112,8 @@ type reader struct {
 	b     *cluster.Builder
 	count int
 	nodes []string
+	// nodesListed tells a cluster without nodes from one that does not show them.
+	nodesListed bool
 }
 
 // Read fills b with what the cluster's API shows. It returns an error only where
@@ -257,6 +259,9 @@ func (r *reader) list(ctx context.Context, res resource) error {
 		}
 	}
 	r.looked(res.need)
+	if res.kind == "Node" {
+		r.nodesListed = true // read after all lists have ended
+	}
 	return nil
 }
 
@@ -339,9 +344,16 @@ func (r *reader) kubelets(ctx context.Context) error {
 			return nil
 		})
 	}
-	err := r.parallel(ctx, jobs)
-	r.looked(cluster.KubeletConfig)
-	return err
+	if err := r.parallel(ctx, jobs); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.b.Looked(cluster.KubeletConfig)
+	if !r.nodesListed {
+		r.b.Gap(cluster.Gap{Need: cluster.KubeletConfig, Reason: "the nodes could not be listed"})
+	}
+	return nil
 }
 
 // flagz asks the API server for its own flags, which it tells from v1.36 on

@@ -208,6 +208,14 @@ func TestKubelets(t *testing.T) {
 	if diff := cmp.Diff([]string{"kubelet-config: the credential may not read it (403)"}, gaps(s, cluster.KubeletConfig)); diff != "" {
 		t.Errorf("one refusal speaks for all nodes (-want +got):\n%s", diff)
 	}
+
+	s, _, err = read(t, map[string]http.HandlerFunc{"/api/v1/nodes": forbidden}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"kubelet-config: the nodes could not be listed"}, gaps(s, cluster.KubeletConfig)); diff != "" {
+		t.Errorf("nodes that may not be listed (-want +got):\n%s", diff)
+	}
 }
 
 func TestFlagz(t *testing.T) {

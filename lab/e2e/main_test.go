@@ -99,8 +99,11 @@ type cluster struct {
 	nodes         int
 	kubeconfig    string
 	up            result
-	err           error
-	start         sync.Once
+	// first is the scan right after the start, before any test left its traces.
+	first    report
+	firstRun result
+	err      error
+	start    sync.Once
 }
 
 var (
@@ -122,6 +125,9 @@ func (c *cluster) get(t *testing.T) *cluster {
 			c.err = fmt.Errorf("up: exit code %d\n%s", c.up.code, c.up.all())
 		}
 		c.kubeconfig = filepath.Join(stateDir, c.name, "kubeconfig")
+		if c.err == nil {
+			c.first, c.firstRun = c.scanReport(t, "--host")
+		}
 	})
 	if c.err != nil {
 		t.Fatal(c.err)
