@@ -18,13 +18,6 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/pki"
 )
 
-const (
-	admissionFile   = kubernetesDir + "/admission.yaml"
-	encryptionFile  = kubernetesDir + "/encryption.yaml"
-	auditPolicyFile = kubernetesDir + "/audit-policy.yaml"
-	tokenFile       = kubernetesDir + "/tokens.csv"
-)
-
 // auditPolicy says what is recorded: who read a secret but not what it said,
 // what was run in a container, and every change of what somebody may do.
 //

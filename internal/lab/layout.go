@@ -81,6 +81,11 @@ const (
 	auditDir      = logDir + "/audit"
 	reportFile    = "/run/bulwark/processes.json"
 
+	admissionFile   = kubernetesDir + "/admission.yaml"
+	encryptionFile  = kubernetesDir + "/encryption.yaml"
+	auditPolicyFile = kubernetesDir + "/audit-policy.yaml"
+	tokenFile       = kubernetesDir + "/tokens.csv"
+
 	containerdSocket = "/run/containerd/containerd.sock"
 )
 

@@ -35,7 +35,7 @@ func Up(ctx context.Context, o Options, env Environment, progress Progress) (*Cl
 	if err != nil {
 		return nil, err
 	}
-	if err := checkHost(*o.Nodes); err != nil {
+	if err := checkHost(o.ControlPlanes, *o.Nodes); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(o.StateDir, o.Name)
@@ -63,19 +63,6 @@ func Up(ctx context.Context, o Options, env Environment, progress Progress) (*Cl
 		Name: o.Name, Profile: profile, Kubeconfig: kubeconfigFile(dir),
 		APIPort: b.state.APIPort, Namespaced: b.state.Topology.Namespaced,
 	}, nil
-}
-
-// checkHost refuses early what would fail late.
-func checkHost(nodes int) error {
-	if nodes == 0 {
-		return nil
-	}
-	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
-		if _, err := os.Stat(filepath.Join(dir, "nft")); err == nil {
-			return nil
-		}
-	}
-	return withHint(errors.New("nodes: kube-proxy and the policy enforcer need the program nft"), "apt-get install nftables, or --nodes 0")
 }
 
 // refuseExisting says what is there already, if anything is.
