@@ -15,6 +15,5 @@ type Cluster struct {
 	Namespaced bool
 }
 
-// Progress is told what `up` has finished, and how long it took since the
-// step's beginning.
-type Progress func(step string, took time.Duration)
+// Progress is told what `up` has finished, and how long after its beginning.
+type Progress func(step string, after time.Duration)

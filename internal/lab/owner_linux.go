@@ -133,7 +133,11 @@ func (o *owner) keep(ctx context.Context, bridge *fabric.Bridge, h host, spec ma
 		m, err := o.boot(bridge, h, spec, restarts)
 		if err != nil {
 			log.Error("booting", "error", err)
-			o.update(func(r *runtimeState) { r.Error = fmt.Sprintf("machine %s: %v", h.Name, err) })
+			o.update(func(r *runtimeState) {
+				state := r.Machines[h.Name]
+				state.Error = err.Error()
+				r.Machines[h.Name] = state
+			})
 		}
 		if m != nil {
 			select {
@@ -351,7 +355,7 @@ func machineRoot(h host, c components, executable string) *machine.Root {
 		NetSysctls: map[string]string{"net.ipv4.ip_forward": "1"},
 	}
 	// Parts of /etc that belong to the programs in /usr.
-	for _, shared := range []string{"/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/protocols", "/etc/services", "/etc/localtime"} {
+	for _, shared := range []string{"/etc/ssl/certs", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/protocols", "/etc/services", "/etc/localtime"} {
 		if _, err := os.Stat(shared); err == nil {
 			r.ReadOnly[shared] = shared
 		}

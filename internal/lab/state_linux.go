@@ -50,6 +50,8 @@ type machineState struct {
 
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`
+	// Error is why it could not be booted the last time.
+	Error string `json:"error,omitempty"`
 }
 
 func stateFile(dir string) string   { return filepath.Join(dir, "state.json") }

@@ -29,9 +29,6 @@ func Inspect(ctx context.Context, name, stateDir string, env Environment) (*Stat
 	if err != nil {
 		return nil, withHint(fmt.Errorf("cluster %s: its state is damaged: %w", name, err), "bulwark down --name %s", name)
 	}
-	if !status.OwnerAlive {
-		return status, nil
-	}
 	return status, nil
 }
 
@@ -135,6 +132,8 @@ func inspectMachine(ctx context.Context, p Profile, s state, i int, m machineSta
 		}
 		row := ComponentStatus{Machine: h.Name, Name: described.Name, Log: logOnHost(h, described.LogFile)}
 		switch {
+		case !alive && m.Error != "":
+			row.Why = m.Error
 		case !alive:
 			row.Why = "the machine does not run"
 		case rerr != nil || n >= len(report.Processes):

@@ -47,7 +47,7 @@ func Up(ctx context.Context, o Options, env Environment, progress Progress) (*Cl
 	if err := refuseExisting(dir, o.Name); err != nil {
 		return nil, err
 	}
-	b := builder{options: o, env: env, profile: profile, binaries: binaries, dir: dir, progress: progress}
+	b := builder{options: o, env: env, profile: profile, binaries: binaries, dir: dir, progress: progress, began: time.Now()}
 	if err := b.build(ctx); err != nil {
 		err = fmt.Errorf("cluster %s: %w", o.Name, err)
 		if o.KeepOnFailure {
@@ -103,6 +103,7 @@ type builder struct {
 	binaries components
 	dir      string
 	progress Progress
+	began    time.Time
 	state    state
 }
 
@@ -117,14 +118,13 @@ func (b *builder) build(ctx context.Context) error {
 	if err := b.plan(listener.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
-	begin := time.Now()
-	if err := writeMachines(b.profile, b.state.Topology, b.options.Name, b.dir, b.state.APIPort, begin); err != nil {
+	if err := writeMachines(b.profile, b.state.Topology, b.options.Name, b.dir, b.state.APIPort, b.began); err != nil {
 		return err
 	}
 	if err := giveKubeconfig(kubeconfigFile(b.dir), b.env); err != nil {
 		return err
 	}
-	b.progress("certificates", time.Since(begin))
+	b.progress("certificates", time.Since(b.began))
 	owner, err := b.startOwner(listener)
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (b *builder) plan(apiPort int) error {
 		return err
 	}
 	b.state = state{
-		Version: stateVersion, Name: o.Name, Profile: o.Profile, Phase: starting, Created: time.Now(),
+		Version: stateVersion, Name: o.Name, Profile: o.Profile, Phase: starting, Created: b.began,
 		ControlPlanes: o.ControlPlanes, Nodes: *o.Nodes, APIPort: apiPort,
 		Topology: t, Machines: machines,
 	}

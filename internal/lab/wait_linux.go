@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/lab/machine"
@@ -16,7 +17,6 @@ const lookEvery = 100 * time.Millisecond
 // wait follows the components as they come up, brings in the objects the
 // profile needs, and returns when all is well.
 func (b *builder) wait(ctx context.Context, owner process.ID) error {
-	begin := time.Now()
 	// The objects go in while the later components still start.
 	objects := make(chan error, 1)
 	api, err := newAPI(b.state)
@@ -73,7 +73,7 @@ func (b *builder) wait(ctx context.Context, owner process.ID) error {
 			case <-time.After(lookEvery):
 			}
 		}
-		b.progress(s.name, time.Since(begin))
+		b.progress(s.name, time.Since(b.began))
 		if steps[i].name == "kube-apiserver" {
 			go func() { objects <- api.applyAll(ctx, b.profile, b.state) }()
 		}
@@ -81,12 +81,24 @@ func (b *builder) wait(ctx context.Context, owner process.ID) error {
 	return nil
 }
 
+// hopeless is how often a machine may die while its cluster starts.
+const hopeless = 3
+
 // fatal is why waiting longer is of no use.
 func (b *builder) fatal(owner process.ID) error {
 	var r runtimeState
 	_ = readJSON(runtimeFile(b.dir), &r) // not written yet, perhaps
 	if r.Error != "" {
 		return errors.New(r.Error)
+	}
+	for name, m := range r.Machines {
+		log := filepath.Join(b.dir, machinesDir, name, "machine.log")
+		if m.Error != "" {
+			return fmt.Errorf("machine %s: %s%s", name, m.Error, tail(log))
+		}
+		if m.Restarts >= hopeless {
+			return fmt.Errorf("machine %s: died %d times%s", name, m.Restarts, tail(log))
+		}
 	}
 	if !owner.Alive() {
 		return fmt.Errorf("its owner process has died%s", tail(ownerLog(b.dir)))

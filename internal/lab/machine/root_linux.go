@@ -17,6 +17,11 @@ import (
 // that stand in their place.
 var hostDirs = []string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
+// emptyDirs are what else programs expect to find.
+var emptyDirs = map[string]fs.FileMode{
+	"root": 0o700, "home": 0o755, "mnt": 0o755, "media": 0o755, "srv": 0o755, "opt": 0o755, "boot": 0o755,
+}
+
 // build mounts the machine's root on Dir. It must run in a mount namespace of
 // its own; nothing it mounts is seen outside.
 func (r Root) build() error {
@@ -32,8 +37,8 @@ func (r Root) build() error {
 			return err
 		}
 	}
-	for _, dir := range []string{"root", "home", "mnt", "media", "srv", "opt", "boot"} {
-		if err := os.Mkdir(filepath.Join(r.Dir, dir), 0o755); err != nil { //nolint:gosec // as on any machine
+	for dir, mode := range emptyDirs {
+		if err := os.Mkdir(r.path(dir), mode); err != nil {
 			return fmt.Errorf("making /%s: %w", dir, err)
 		}
 	}
