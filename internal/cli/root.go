@@ -62,11 +62,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return finish(root.ExecuteContext(ctx), ctx, stderr)
+	return finish(ctx, root.ExecuteContext(ctx), stderr)
 }
 
 // finish prints an error, and the hint that any error of its chain carries.
-func finish(err error, ctx context.Context, stderr io.Writer) int {
+func finish(ctx context.Context, err error, stderr io.Writer) int {
 	if err == nil {
 		return exitClean
 	}

@@ -302,8 +302,10 @@ func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress
 		fmt.Fprintf(o.streams.ErrOut, "bulwark: skipped: %s%s: %s\n", places[0], more, why)
 	}
 	if out.Documents == 0 {
-		return nil, &exitError{code: exitFailed, err: fmt.Errorf("%s: there is nothing to scan", strings.Join(paths, " ")),
-			hint: "give files or folders with Kubernetes objects in YAML or JSON; render charts first: helm template"}
+		return nil, &exitError{
+			code: exitFailed, err: fmt.Errorf("%s: there is nothing to scan", strings.Join(paths, " ")),
+			hint: "give files or folders with Kubernetes objects in YAML or JSON; render charts first: helm template",
+		}
 	}
 	return b, nil
 }

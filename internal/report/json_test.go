@@ -155,7 +155,7 @@ var hostile = []string{
 
 // scatter makes a result of random parts, hostile names among them.
 func scatter(seed, stream uint64) *scan.Result {
-	rnd := rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // a test wants the same numbers each time
+	rnd := rand.New(rand.NewPCG(seed, stream)) // a test wants the same numbers each time
 	text := func() string { return hostile[rnd.IntN(len(hostile))] }
 	ref := func() cluster.Ref {
 		kinds := []string{"Deployment", "Pod", "File", "Listener", "etcd", "kubelet", "Node", "Namespace", "pods", "kubelet-config", text()}

@@ -75,8 +75,10 @@ broken pod shop/bad: spec.hostPID is true, want false`},
 		"some of what is judged was not read": {[]cluster.Gap{{Need: cluster.CronJobs, Reason: "403"}}, `broken, held 1 broken 1 unknown 1
 broken pod shop/bad: spec.hostPID is true, want false
 unknown cronjobs.batch (all): 403`},
-		"what verdicts rest on was not read": {[]cluster.Gap{{Need: cluster.NetworkPolicies, Reason: "403"}},
-			"unknown, held 0 broken 0 unknown 1, networkpolicies.networking.k8s.io: 403"},
+		"what verdicts rest on was not read": {
+			[]cluster.Gap{{Need: cluster.NetworkPolicies, Reason: "403"}},
+			"unknown, held 0 broken 0 unknown 1, networkpolicies.networking.k8s.io: 403",
+		},
 		"nor in one namespace": {[]cluster.Gap{{Need: cluster.NetworkPolicies, Scope: "shop", Reason: "403"}}, `unknown, held 1 broken 0 unknown 1
 unknown pod shop/bad: networkpolicies.networking.k8s.io of shop: 403`},
 		"a gap elsewhere": {[]cluster.Gap{{Need: cluster.Listeners, Reason: "no host access"}}, `broken, held 1 broken 1 unknown 0
