@@ -64,6 +64,7 @@ bench: build lab ## the numbers of docs/performance.md
 .PHONY: generate
 generate: ## write the generated files anew
 	cd controls && $(GO) run ./gen
+	$(GO) test ./controls -run TestReference -update
 
 .PHONY: control
 control: ## begin a control: make control ID=pod.something

@@ -240,3 +240,37 @@ func TestSelect(t *testing.T) {
 		})
 	}
 }
+
+// TestReference keeps docs/controls.md, the printed catalogue, as the folders say.
+func TestReference(t *testing.T) {
+	const path = "../docs/controls.md"
+	var b strings.Builder
+	b.WriteString("# Controls\n\nWritten by `go test ./controls -update` from the catalogue; `bulwark explain ID` prints a\ncontrol's whole page. *Reads* is what the control asks the cluster for; what may not be\nread makes it unknown.\n\n")
+	b.WriteString("| control | severity | the fault | reads | known elsewhere as |\n|---|---|---|---|---|\n")
+	for _, c := range All() {
+		var needs, refs []string
+		for _, n := range c.Needs() {
+			needs = append(needs, string(n))
+		}
+		if slices.Equal(c.Over, cluster.Workloads) {
+			needs = append([]string{"all workloads"}, needs[len(cluster.Workloads):]...)
+		}
+		for _, r := range c.Refs {
+			refs = append(refs, r.String())
+		}
+		fmt.Fprintf(&b, "| [%s](../controls/%s/doc.md) | %s | %s | %s | %s |\n", c.ID, strings.ReplaceAll(c.ID, ".", "/"), c.Severity, c.Title, strings.Join(needs, ", "), strings.Join(refs, "; "))
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(b.String(), string(have)); diff != "" {
+		t.Errorf("%s is not what the folders say: run `make generate` (-want +got):\n%s", path, diff)
+	}
+}
