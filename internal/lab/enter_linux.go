@@ -114,20 +114,16 @@ func enterNamespaces(pid int) error {
 		return fmt.Errorf("preparing to enter: %w", err)
 	}
 	proc := filepath.Join("/proc", strconv.Itoa(pid), "ns")
-	var open []*os.File
-	defer func() {
-		for _, f := range open {
-			f.Close()
-		}
-	}()
 	// All are opened before the first is entered: after the mounts, /proc is
 	// another one.
 	kinds := []string{"pid", "net", "ipc", "uts", "mnt"}
+	var open []*os.File
 	for _, kind := range kinds {
 		f, err := os.Open(filepath.Join(proc, kind))
 		if err != nil {
 			return fmt.Errorf("opening its namespaces: %w", err)
 		}
+		defer f.Close()
 		open = append(open, f)
 	}
 	for i, f := range open {

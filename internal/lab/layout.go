@@ -110,9 +110,9 @@ func (t topology) of(r role) []host {
 // namespacedTopology lays out machines with networks of their own.
 func namespacedTopology(dir string, controlPlanes, nodes int) topology {
 	t := topology{Namespaced: true, Server: fmt.Sprintf("https://%s:%d", bridgeAddress.Addr(), standardPorts.API)}
-	add := func(r role, name, link string, last int) {
+	add := func(r role, name, link string, last byte) {
 		ip := bridgeAddress.Addr().As4()
-		ip[3] = byte(last)
+		ip[3] = last
 		h := host{Name: name, Role: r, IP: netip.AddrFrom4(ip), Link: link, Dir: filepath.Join(dir, machinesDir, name)}
 		if r == controlPlane {
 			h.Ports = standardPorts
@@ -120,10 +120,10 @@ func namespacedTopology(dir string, controlPlanes, nodes int) topology {
 		t.Hosts = append(t.Hosts, h)
 	}
 	for i := range controlPlanes {
-		add(controlPlane, fmt.Sprintf("control-plane-%d", i+1), fmt.Sprintf("cp-%d", i+1), 11+i)
+		add(controlPlane, fmt.Sprintf("control-plane-%d", i+1), fmt.Sprintf("cp-%d", i+1), byte(11+i))
 	}
 	for i := range nodes {
-		add(worker, fmt.Sprintf("node-%d", i+1), fmt.Sprintf("node-%d", i+1), 101+i)
+		add(worker, fmt.Sprintf("node-%d", i+1), fmt.Sprintf("node-%d", i+1), byte(101+i))
 	}
 	return t
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -110,7 +111,7 @@ func (o *owner) runNamespaced(ctx context.Context, listener net.Listener) error 
 	if err != nil {
 		return err
 	}
-	inside, err := bridge.Listen(netip.AddrPortFrom(bridgeAddress.Addr(), uint16(standardPorts.API)).String())
+	inside, err := bridge.Listen(net.JoinHostPort(bridgeAddress.Addr().String(), strconv.Itoa(standardPorts.API)))
 	if err != nil {
 		return fmt.Errorf("listening for the nodes: %w", err)
 	}
@@ -169,7 +170,7 @@ func (o *owner) boot(bridge *fabric.Bridge, h host, spec machine.Spec, restarts 
 	if err := cgroup.Make(key, h.Name); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(h.Dir, "machine.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	log, err := os.OpenFile(filepath.Join(h.Dir, "machine.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +292,7 @@ func nodeOf(event watch.Event) (*corev1.Node, bool) {
 }
 
 // specs describes every machine of a topology.
-func specs(p Profile, t topology, dir string, c components, executable string) ([]machine.Spec, error) {
+func specs(p Profile, t topology, c components, executable string) ([]machine.Spec, error) {
 	images, err := imageArchives(c, t)
 	if err != nil {
 		return nil, err
@@ -364,9 +365,9 @@ func machineRoot(h host, c components, executable string) *machine.Root {
 	// looks at itself through the folder it lies in, and would find the empty
 	// file below the mount.
 	r.ReadOnly[componentsDir] = string(c)
-	own := append(controlPlaneComponents[:len(controlPlaneComponents):len(controlPlaneComponents)], optionalComponents...)
+	own := slices.Concat(controlPlaneComponents, optionalComponents)
 	if h.Role == worker {
-		own = append(nodePrograms[:len(nodePrograms):len(nodePrograms)], optionalComponents...)
+		own = slices.Concat(nodePrograms, optionalComponents)
 		r.ReadOnly[cniBinDir] = c.path("cni")
 	}
 	for _, name := range own {

@@ -113,29 +113,44 @@ func lock(dir string, create bool) (*os.File, error) {
 				return nil, fmt.Errorf("making the cluster's folder: %w", err)
 			}
 		}
-		f, err := os.Open(dir)
+		f, current, err := tryLock(dir)
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			f.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, withHint(fmt.Errorf("cluster %s: another bulwark is at work on it", filepath.Base(dir)), "wait for the other one to finish")
-			}
-			return nil, fmt.Errorf("locking the cluster's folder: %w", err)
-		}
-		// `down` removes the folder while it holds the lock: what we have may
-		// be a folder that is no longer there.
-		mine, merr := f.Stat()
-		now, nerr := os.Stat(dir)
-		if merr == nil && nerr == nil && os.SameFile(mine, now) {
+		if current {
 			return f, nil
 		}
-		f.Close()
-		if nerr != nil && !errors.Is(nerr, fs.ErrNotExist) {
-			return nil, nerr
-		}
 	}
+}
+
+// tryLock locks the folder and reports whether it is still the one of that
+// name: `down` removes it while it holds the lock.
+func tryLock(dir string) (*os.File, bool, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = withHint(fmt.Errorf("cluster %s: another bulwark is at work on it", filepath.Base(dir)), "wait for the other one to finish")
+	} else if err != nil {
+		err = fmt.Errorf("locking the cluster's folder: %w", err)
+	}
+	if err != nil {
+		return nil, false, errors.Join(err, f.Close())
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return nil, false, errors.Join(err, f.Close())
+	}
+	now, err := os.Stat(dir)
+	if err == nil && os.SameFile(mine, now) {
+		return f, true, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // gone; the next try says so, or makes it
+	}
+	return nil, false, errors.Join(err, f.Close())
 }
 
 // ownerUID is whose processes can be this cluster's.

@@ -51,8 +51,7 @@ func Up(ctx context.Context, o Options, env Environment, progress Progress) (*Cl
 	if err := b.build(ctx); err != nil {
 		err = fmt.Errorf("cluster %s: %w", o.Name, err)
 		if o.KeepOnFailure {
-			b.setPhase(failed)
-			return nil, withHint(err, "look around, then: bulwark down --name %s", o.Name)
+			return nil, withHint(errors.Join(err, b.setPhase(failed)), "look around, then: bulwark down --name %s", o.Name)
 		}
 		if derr := destroy(dir); derr != nil {
 			return nil, withHint(errors.Join(err, derr), "bulwark down --name %s", o.Name)
@@ -141,10 +140,9 @@ func giveKubeconfig(file string, env Environment) error {
 	if !env.Root {
 		return nil
 	}
-	uid, uerr := strconv.Atoi(env.Getenv("SUDO_UID"))
-	gid, gerr := strconv.Atoi(env.Getenv("SUDO_GID"))
-	if uerr != nil || gerr != nil {
-		return nil // not by sudo
+	var uid, gid int
+	if n, _ := fmt.Sscan(env.Getenv("SUDO_UID")+" "+env.Getenv("SUDO_GID"), &uid, &gid); n < 2 {
+		return nil // not called by sudo: nobody to give it to
 	}
 	return os.Chown(file, uid, gid)
 }
@@ -184,7 +182,7 @@ func (b *builder) plan(apiPort int) error {
 	} else if t, err = plainTopology(b.dir, o.ControlPlanes, apiPort, freePorts()); err != nil {
 		return err
 	}
-	machines, err := specs(b.profile, t, b.dir, b.binaries, b.env.Executable)
+	machines, err := specs(b.profile, t, b.binaries, b.env.Executable)
 	if err != nil {
 		return err
 	}

@@ -55,9 +55,8 @@ func open(path string) (*netlink.Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a network namespace: %w", err)
 	}
-	defer ns.Close()
 	handle, err := netlink.NewHandleAt(ns)
-	if err != nil {
+	if err := errors.Join(err, ns.Close()); err != nil {
 		return nil, fmt.Errorf("opening a network namespace: %w", err)
 	}
 	return handle, nil

@@ -150,9 +150,8 @@ func noticeDeath(conn net.Conn) error {
 // connect completes a non-blocking connect on fd, which it owns.
 func connect(ctx context.Context, fd int, to *unix.SockaddrInet4) (net.Conn, error) {
 	err := unix.Connect(fd, to)
-	if err != nil && err != unix.EINPROGRESS { //nolint:errorlint // a bare errno
-		unix.Close(fd)
-		return nil, os.NewSyscallError("connect", err)
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return nil, errors.Join(os.NewSyscallError("connect", err), unix.Close(fd))
 	}
 	file := os.NewFile(uintptr(fd), "lab")
 	defer file.Close() // FileConn has its own copy

@@ -244,7 +244,7 @@ func (g *group) open(p Process) (*Child, error) {
 	if err := os.MkdirAll(filepath.Dir(p.LogFile), 0o755); err != nil { //nolint:gosec // logs hold no secrets, and people look at them
 		return nil, fmt.Errorf("making the log's folder: %w", err)
 	}
-	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	log, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}

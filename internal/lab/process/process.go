@@ -123,7 +123,8 @@ func (id ID) Signal(sig unix.Signal) error {
 	if err != nil {
 		return fmt.Errorf("process %d: opening: %w", id.PID, err)
 	}
-	defer unix.Close(fd)
+	handle := os.NewFile(uintptr(fd), "process")
+	defer handle.Close()
 	if !id.Alive() {
 		return nil
 	}
