@@ -109,7 +109,7 @@ func lock(dir string, create bool) (*os.File, error) {
 		if create {
 			// Others may pass through, to a kubeconfig that was given to them,
 			// but see nothing; what the machines have is closed to them.
-			if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
+			if err := os.MkdirAll(dir, 0o711); err != nil {
 				return nil, fmt.Errorf("making the cluster's folder: %w", err)
 			}
 		}

@@ -113,7 +113,7 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // the owner has its own by then
 	if err := b.plan(listener.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}

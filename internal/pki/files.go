@@ -173,7 +173,7 @@ func WriteNew(name string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(name)
 	// 0755: certificates in here are for every component to read, whoever it
 	// runs as; the keys beside them have modes of their own.
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", name, err)
 	}
 	tmp, err := os.CreateTemp(dir, ".new-*")

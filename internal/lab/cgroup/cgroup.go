@@ -82,7 +82,7 @@ func Make(cluster, machine string) error {
 				}
 			}
 			dir = filepath.Join(dir, part)
-			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // as every group
+			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("making control group %s: %w", dir, err)
 			}
 			if err := fillCPUSet(dir); err != nil {

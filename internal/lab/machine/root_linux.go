@@ -137,7 +137,7 @@ func (r Root) kernel() error {
 // network namespace.
 func (r Root) sysctls() error {
 	dir := r.path("/run/sysctl")
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // the values are no secret
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("making /run/sysctl: %w", err)
 	}
 	for name, value := range r.Sysctls {
@@ -187,7 +187,7 @@ func (r Root) enter() error {
 }
 
 func mount(source, target, kind string, flags uintptr, data string) error {
-	if err := os.MkdirAll(target, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // a mount point
+	if err := os.MkdirAll(target, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("mounting %s: %w", target, err)
 	}
 	if err := unix.Mount(source, target, kind, flags, data); err != nil {
@@ -205,9 +205,9 @@ func bind(source, target string, readOnly bool) error {
 	}
 	if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) {
 		if info.IsDir() {
-			err = os.MkdirAll(target, 0o755) //nolint:gosec // a mount point
-		} else if err = os.MkdirAll(filepath.Dir(target), 0o755); err == nil { //nolint:gosec // a mount point
-			err = os.WriteFile(target, nil, 0o644) //nolint:gosec // a mount point
+			err = os.MkdirAll(target, 0o755)
+		} else if err = os.MkdirAll(filepath.Dir(target), 0o755); err == nil {
+			err = os.WriteFile(target, nil, 0o600)
 		}
 		if err != nil {
 			return fmt.Errorf("binding %s: %w", source, err)
