@@ -150,7 +150,7 @@ func judge(t *testing.T, c *control.Control, inputs map[string][]byte, around su
 	t.Helper()
 	b := cluster.NewBuilder("case", around.live)
 	b.SetVersion(around.version)
-	r := manifest.NewReader(b)
+	r := manifest.NewReader(b, "")
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		r.Read(name, strings.NewReader(string(inputs[name])))
 	}

@@ -73,9 +73,9 @@ build() {
 
 kubernetes() {
 	local cmd=k8s.io/kubernetes/cmd v=k8s.io/component-base/version version major minor
-	version=$(pinned k8s.io/kubernetes go.mod)
+	version=$(pinned k8s.io/kubernetes components/kubernetes/go.mod)
 	IFS=. read -r major minor _ <<<"${version#v}"
-	build . "$strip -X $v.gitVersion=$version -X $v.gitMajor=$major -X $v.gitMinor=$minor -X $v.gitTreeState=clean" \
+	build components/kubernetes "$strip -X $v.gitVersion=$version -X $v.gitMajor=$major -X $v.gitMinor=$minor -X $v.gitTreeState=clean" \
 		-o "$out/" "${@/#/$cmd/}"
 }
 
@@ -120,9 +120,9 @@ packages
 modules=(go.mod go.sum)
 step etcd components/etcd -- etcd -- build components/etcd "$strip" -o "$out/etcd" go.etcd.io/etcd/server/v3
 control=(kube-apiserver kube-controller-manager kube-scheduler kubectl)
-step control-plane "${modules[@]}" -- "${control[@]}" -- kubernetes "${control[@]}"
+step control-plane components/kubernetes -- "${control[@]}" -- kubernetes "${control[@]}"
 node=(kubelet kube-proxy)
-step node "${modules[@]}" -- "${node[@]}" -- kubernetes "${node[@]}"
+step node components/kubernetes -- "${node[@]}" -- kubernetes "${node[@]}"
 step containerd components/containerd -- containerd containerd-shim-runc-v2 ctr -- containerd
 if command -v gcc >/dev/null && [[ -e /usr/include/seccomp.h ]]; then
 	step runc components/runc -- runc -- runc

@@ -273,7 +273,7 @@ func kubeconfigError(err error) error {
 
 func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress) (*cluster.Builder, error) {
 	b := cluster.NewBuilder(strings.Join(paths, " "), false)
-	r := manifest.NewReader(b)
+	r := manifest.NewReader(b, *o.kube.Namespace)
 	for _, path := range paths {
 		p.say("reading %s", path)
 		if path == "-" {

@@ -8,6 +8,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,18 +92,20 @@ func (o Outcome) SkippedByReason() iter.Seq2[string, []string] {
 
 // A Reader adds what it reads to a Builder.
 type Reader struct {
-	b   *cluster.Builder
-	out Outcome
+	b         *cluster.Builder
+	namespace string
+	out       Outcome
 }
 
 // NewReader returns a Reader that fills b. Manifests can hold any kind of object, so
-// every object need counts as looked at.
-func NewReader(b *cluster.Builder) *Reader {
+// every object need counts as looked at. Objects that name no namespace are put into
+// the given one, as kubectl apply -n would; empty means "default".
+func NewReader(b *cluster.Builder, namespace string) *Reader {
 	b.Looked(cluster.Workloads...)
 	b.Looked(cluster.RBAC...)
 	b.Looked(cluster.Namespaces, cluster.Nodes, cluster.Services, cluster.Secrets, cluster.ConfigMaps,
 		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses)
-	return &Reader{b: b}
+	return &Reader{b: b, namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
 }
 
 // Outcome returns what happened so far.
@@ -476,8 +479,7 @@ func (r *Reader) object(src cluster.Source, data []byte, itemLine func(int) int)
 
 func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.Source) {
 	if namespaced(gvk.Kind) && o.GetNamespace() == "" {
-		// kubectl apply without -n would put it there.
-		o.SetNamespace(metav1.NamespaceDefault)
+		o.SetNamespace(r.namespace)
 	}
 	if pod, ok := o.(*corev1.Pod); ok && isControlPlane(pod) {
 		r.lookedFlags()

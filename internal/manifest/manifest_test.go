@@ -97,7 +97,7 @@ func TestReadKeepsGoing(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := cluster.NewBuilder("test", false)
-			r := NewReader(b)
+			r := NewReader(b, "")
 			r.Read("in", strings.NewReader(tt.in))
 			var objects, problems, skipped []string
 			for _, o := range b.Snapshot().Objects() {
@@ -136,7 +136,7 @@ func bomb() string {
 func TestSecretValuesAreDropped(t *testing.T) {
 	const value = "correct-horse-battery"
 	b := cluster.NewBuilder("test", false)
-	NewReader(b).Read("in", strings.NewReader(`
+	NewReader(b, "").Read("in", strings.NewReader(`
 apiVersion: v1
 kind: Secret
 metadata:
@@ -181,7 +181,7 @@ func TestReadPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := cluster.NewBuilder("test", false)
-	r := NewReader(b)
+	r := NewReader(b, "")
 	if err := r.ReadPath(context.Background(), dir); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		b := cluster.NewBuilder("fuzz", false)
-		r := NewReader(b)
+		r := NewReader(b, "")
 		started := time.Now()
 		r.Read("in", strings.NewReader(string(data)))
 		if took := time.Since(started); took > 5*time.Second {

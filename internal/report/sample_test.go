@@ -221,7 +221,7 @@ func scanFile(t *testing.T, controls []*control.Control, file string, gaps ...cl
 	}
 	b := cluster.NewBuilder("prod-eu", false) // a live one would record gaps of its own
 	b.SetVersion("v1.36.3")
-	r := manifest.NewReader(b)
+	r := manifest.NewReader(b, "")
 	r.Read(file, strings.NewReader(string(data)))
 	if out := r.Outcome(); len(out.Problems)+len(out.Skipped) > 0 {
 		t.Fatalf("reading %s: %v %v", file, out.Problems, out.Skipped)

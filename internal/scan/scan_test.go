@@ -41,7 +41,7 @@ spec: {containers: [{name: c, image: c:1}]}
 func run(t *testing.T, c *control.Control, in string, gaps ...cluster.Gap) *ControlResult {
 	t.Helper()
 	b := cluster.NewBuilder("test", false)
-	r := manifest.NewReader(b)
+	r := manifest.NewReader(b, "")
 	r.Read("in", strings.NewReader(in))
 	if p := r.Outcome().Problems; len(p) > 0 {
 		t.Fatal(p)
