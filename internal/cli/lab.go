@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -136,7 +137,7 @@ func printUp(streams genericiooptions.IOStreams, c *lab.Cluster, took time.Durat
 
 func newDown(streams genericiooptions.IOStreams) *cobra.Command {
 	var common labFlags
-	var all bool
+	var all, ignoreNotFound bool
 	cmd := &cobra.Command{
 		Use:     "down",
 		GroupID: groupLab,
@@ -162,6 +163,13 @@ is, also when its owner process was killed or its files are damaged.`,
 					return err
 				}
 			}
+			if ignoreNotFound {
+				there, err := lab.Names(common.stateDir, env)
+				if err != nil {
+					return err
+				}
+				names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(there, n) })
+			}
 			var errs []error
 			for _, name := range names {
 				began := time.Now()
@@ -176,6 +184,7 @@ is, also when its owner process was killed or its files are damaged.`,
 	}
 	common.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "remove every cluster of this user")
+	cmd.Flags().BoolVar(&ignoreNotFound, "ignore-not-found", false, "a cluster that is not there is gone already")
 	return cmd
 }
 

@@ -18,12 +18,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 step "a cluster as kubeadm makes it: bulwark up --name $name --profile kubeadm --nodes $nodes"
-if "$bulwark" status --name "$name" >/dev/null 2>&1 || [ -e "$("$bulwark" status --name "$name" -o json 2>/dev/null | sed -n 's/.*"folder": "\(.*\)".*/\1/p')" ]; then
-  "$bulwark" down --name "$name"
-fi
-"$bulwark" up --name "$name" --profile kubeadm --nodes "$nodes"
-KUBECONFIG=$("$bulwark" status --name "$name" -o json | sed -n 's/.*"kubeconfig": "\(.*\)".*/\1/p')
-export KUBECONFIG
+"$bulwark" down --name "$name" --ignore-not-found
+exports=$("$bulwark" up --name "$name" --profile kubeadm --nodes "$nodes")
+eval "$exports"
 
 step "a small careless shop: kubectl apply -f lab/demo/manifests/"
 "$kubectl" apply -f lab/demo/manifests/ | sed -n '$!d;s/.*/applied/p'
