@@ -34,6 +34,7 @@ type Snapshot struct {
 	machines   []*Machine
 	gaps       []Gap
 	looked     map[Need]bool
+	noFlagz    string
 
 	bindings   []*Binding
 	boundTo    map[Subject][]*Binding
@@ -190,6 +191,10 @@ func (b *Builder) AddFlagz(component string, values map[string]string, src Sourc
 	})
 }
 
+// NoFlagz says why the API server did not tell its flags. It is part of the gap's
+// reason where nothing else tells them.
+func (b *Builder) NoFlagz(why string) { b.s.noFlagz = why }
+
 // Snapshot builds the indexes and returns the snapshot. The Builder must not be used again.
 func (b *Builder) Snapshot() *Snapshot {
 	s := &b.s
@@ -229,7 +234,11 @@ func (s *Snapshot) missing() {
 		case len(s.Components(component)) > 0:
 			s.looked[need] = true
 		case len(s.Gaps(need)) == 0:
-			s.gaps = append(s.gaps, Gap{Need: need, Reason: "no static pod of " + component + " in kube-system; " + how})
+			reason := "no static pod of " + component + " in kube-system; "
+			if component == "kube-apiserver" && s.noFlagz != "" {
+				reason += s.noFlagz + "; "
+			}
+			s.gaps = append(s.gaps, Gap{Need: need, Reason: reason + how})
 		}
 	}
 	seen := map[string]bool{}

@@ -362,8 +362,18 @@ func (r *reader) flagz(ctx context.Context) error {
 	raw, err := r.core().Get().AbsPath("/flagz").
 		SetHeader("Accept", "application/json;v=v1beta1;g=config.k8s.io;as=Flagz").DoRaw(ctx)
 	if err != nil {
-		// A gap is only recorded if no static pod and no process tells the flags.
-		r.opts.Log.Debug("flagz not served", "err", err)
+		why := "/flagz did not answer: " + err.Error()
+		switch {
+		case apierrors.IsUnauthorized(err), errors.Is(err, context.Canceled):
+			return err
+		case apierrors.IsForbidden(err):
+			why = "the credential may not read /flagz (403)"
+		case apierrors.IsNotFound(err):
+			why = "the API server serves no /flagz (it does from v1.36)"
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.b.NoFlagz(why)
 		return nil
 	}
 	var answer struct {

@@ -232,6 +232,13 @@ func TestFlagz(t *testing.T) {
 	if diff := cmp.Diff([]string{"NodeRestriction", "EventRateLimit"}, servers[0].Flags.List("enable-admission-plugins")); diff != "" {
 		t.Errorf("plugins (-want +got):\n%s", diff)
 	}
+	s, _, err = read(t, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := gaps(s, cluster.APIServerFlags); len(got) != 1 || !strings.Contains(got[0], "serves no /flagz") {
+		t.Errorf("an older server's gap: %v", got)
+	}
 	// The others are not asked for anything they do not serve.
 	if got := gaps(s, cluster.EtcdFlags); len(got) != 1 || !strings.Contains(got[0], "no static pod of etcd") {
 		t.Errorf("etcd's gap: %v", got)
