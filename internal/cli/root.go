@@ -124,11 +124,13 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 	kubeFlags := genericclioptions.NewConfigFlags(true)
 	root.AddGroup(
 		&cobra.Group{ID: "look", Title: "Look:"},
+		&cobra.Group{ID: groupPKI, Title: "Certificates:"},
 		&cobra.Group{ID: "lab", Title: "Lab, a real cluster on this machine:"},
 	)
 	root.AddCommand(
 		newScan(kubeFlags, streams),
 		newExplain(streams),
+		newPKI(kubeFlags, streams),
 		newUp(streams),
 		newDown(streams),
 		newStatus(streams),

@@ -166,6 +166,9 @@ func (f Files) writeCertificate(base string, pair *Pair) error {
 	return WriteNew(filepath.Join(f.Dir, base)+".crt", EncodeCertificate(pair.Certificate), f.Modes.withDefaults().Certificate)
 }
 
+// newPattern is how a file is called while it is written.
+const newPattern = ".bulwark-new-*"
+
 // WriteNew writes a file that must not exist yet, whole or not at all: the
 // content goes to a temporary file that is then linked to its name, and a link
 // refuses to replace. Missing folders are made.
@@ -176,7 +179,7 @@ func WriteNew(name string, data []byte, mode fs.FileMode) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", name, err)
 	}
-	tmp, err := os.CreateTemp(dir, ".new-*")
+	tmp, err := os.CreateTemp(dir, newPattern)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}

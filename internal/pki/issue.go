@@ -168,6 +168,37 @@ func (i Issuer) Sign(authority *Authority, leaf Leaf, public crypto.PublicKey) (
 	return cert, nil
 }
 
+// Reissue signs a certificate that says what an old one says, for another
+// time: subject, names and usages are taken over to the byte.
+func (i Issuer) Reissue(authority *Authority, old *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
+	template, err := i.template(Subject{}, lifetime(i.Lifetime, DefaultLifetime))
+	if err != nil {
+		return nil, err
+	}
+	if template.NotAfter = i.end(authority.Certificate); !template.NotAfter.After(i.Now) {
+		return nil, fmt.Errorf("its authority %s has expired", authority.Certificate.Subject.CommonName)
+	}
+	template.RawSubject = old.RawSubject
+	template.KeyUsage = old.KeyUsage
+	template.ExtKeyUsage, template.UnknownExtKeyUsage = old.ExtKeyUsage, old.UnknownExtKeyUsage
+	template.DNSNames, template.IPAddresses = old.DNSNames, old.IPAddresses
+	template.URIs, template.EmailAddresses = old.URIs, old.EmailAddresses
+	cert, err := sign(template, authority.Certificate, public, authority.Key)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	return cert, nil
+}
+
+// end is when a leaf of this authority that is made now expires.
+func (i Issuer) end(authority *x509.Certificate) time.Time {
+	end := i.Now.Add(lifetime(i.Lifetime, DefaultLifetime)).UTC()
+	if end.After(authority.NotAfter) {
+		return authority.NotAfter
+	}
+	return end
+}
+
 func (i Issuer) template(subject Subject, life time.Duration) (*x509.Certificate, error) {
 	if i.Now.IsZero() {
 		return nil, errors.New("issuer without a time")

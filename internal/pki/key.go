@@ -134,3 +134,22 @@ func ParseKey(data []byte) (crypto.Signer, error) {
 		return signer, nil
 	}
 }
+
+// algorithmOf is the algorithm of a public key, or the nearest one.
+func algorithmOf(public crypto.PublicKey) Algorithm {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P384() || k.Curve == elliptic.P521() {
+			return ECDSAP384
+		}
+	case *rsa.PublicKey:
+		switch bits := k.N.BitLen(); {
+		case bits > 3072:
+			return RSA4096
+		case bits > 2048:
+			return RSA3072
+		}
+		return RSA2048
+	}
+	return ECDSAP256
+}

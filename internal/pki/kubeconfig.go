@@ -22,11 +22,16 @@ func (i Issuer) Kubeconfig(trust *Trust, spec KubeconfigSpec) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newKubeconfig(spec, EncodeCertificate(authority.Certificate), EncodeCertificate(pair.Certificate), key)
+}
+
+// newKubeconfig embeds what is in PEM form already.
+func newKubeconfig(spec KubeconfigSpec, ca, cert, key []byte) ([]byte, error) {
 	return encodeKubeconfig("kubernetes", spec.Subject.CommonName, &clientcmdapi.Cluster{
 		Server:                   spec.Server,
-		CertificateAuthorityData: EncodeCertificate(authority.Certificate),
+		CertificateAuthorityData: ca,
 	}, &clientcmdapi.AuthInfo{
-		ClientCertificateData: EncodeCertificate(pair.Certificate),
+		ClientCertificateData: cert,
 		ClientKeyData:         key,
 	})
 }

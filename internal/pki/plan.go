@@ -26,6 +26,9 @@ const (
 	// deleted. It is for day-to-day administration.
 	GroupAdmins = "kubeadm:cluster-admins"
 	GroupNodes  = "system:nodes"
+	// GroupMonitoring and GroupMaintenance are bound to the roles of RBAC.
+	GroupMonitoring  = "bulwark:monitoring"
+	GroupMaintenance = "bulwark:maintenance"
 )
 
 // AuthoritySpec is an authority of a plan.
@@ -75,6 +78,9 @@ type Cluster struct {
 	// ServiceIP is the first address of the service range: the address by
 	// which pods dial the apiserver.
 	ServiceIP netip.Addr
+	// MoreServiceIPs are the first addresses of further service ranges: a
+	// dual-stack cluster has one.
+	MoreServiceIPs []netip.Addr
 	// Server is the URL in the kubeconfigs of machines that have no apiserver
 	// of their own, and of people.
 	Server string
@@ -99,9 +105,16 @@ type Cluster struct {
 type Machine struct {
 	Name string
 	IP   netip.Addr
+	// MoreIPs are further addresses by which it is dialled.
+	MoreIPs []netip.Addr
 	// APIServer is the URL of this machine's own apiserver, for the components
 	// beside it. Control planes only.
 	APIServer string
+}
+
+// ips are the machine's addresses, and those by which it dials itself.
+func (m Machine) ips() []netip.Addr {
+	return distinct([]netip.Addr{m.IP}, m.MoreIPs, []netip.Addr{loopback, netip.IPv6Loopback()})
 }
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -111,14 +124,14 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 func (c Cluster) ControlPlane(m Machine) Plan {
 	domain := c.DNSDomain
 	own := []string{m.Name, "localhost"}
-	ownIPs := []netip.Addr{m.IP, loopback}
+	ownIPs := m.ips()
 	p := Plan{
 		Authorities: Authorities(),
 		Certificates: []CertificateSpec{
 			{Base: "apiserver", Authority: ClusterCA, Leaf: Leaf{
 				Subject: Subject{CommonName: "kube-apiserver"}, Usage: Server,
 				DNSNames: distinct([]string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain}, own, c.APIServerDNSNames),
-				IPs:      distinct([]netip.Addr{c.ServiceIP}, ownIPs, c.APIServerIPs),
+				IPs:      distinct([]netip.Addr{c.ServiceIP}, c.MoreServiceIPs, ownIPs, c.APIServerIPs),
 			}},
 			{Base: "apiserver-kubelet-client", Authority: ClusterCA, Leaf: Leaf{
 				Subject: Subject{CommonName: UserKubeletClient, Organizations: c.KubeletClientGroups}, Usage: Client,
@@ -130,10 +143,10 @@ func (c Cluster) ControlPlane(m Machine) Plan {
 				Subject: Subject{CommonName: "front-proxy-client"}, Usage: Client,
 			}},
 			{Base: "etcd/server", Authority: EtcdCA, Leaf: Leaf{
-				Subject: Subject{CommonName: m.Name}, Usage: ServerAndClient, DNSNames: own, IPs: distinct(ownIPs),
+				Subject: Subject{CommonName: m.Name}, Usage: ServerAndClient, DNSNames: own, IPs: ownIPs,
 			}},
 			{Base: "etcd/peer", Authority: EtcdCA, Leaf: Leaf{
-				Subject: Subject{CommonName: m.Name}, Usage: ServerAndClient, DNSNames: own, IPs: distinct(ownIPs),
+				Subject: Subject{CommonName: m.Name}, Usage: ServerAndClient, DNSNames: own, IPs: ownIPs,
 			}},
 			{Base: "etcd/healthcheck-client", Authority: EtcdCA, Leaf: Leaf{
 				Subject: Subject{CommonName: "kube-etcd-healthcheck-client"}, Usage: Client,
@@ -149,7 +162,7 @@ func (c Cluster) ControlPlane(m Machine) Plan {
 	if c.ComponentServing {
 		for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 			p.Certificates = append(p.Certificates, CertificateSpec{Base: name, Authority: ClusterCA, Leaf: Leaf{
-				Subject: Subject{CommonName: name}, Usage: Server, DNSNames: own, IPs: []netip.Addr{loopback},
+				Subject: Subject{CommonName: name}, Usage: Server, DNSNames: own, IPs: ownIPs,
 			}})
 		}
 	}
@@ -181,7 +194,7 @@ func (c Cluster) Node(m Machine) Plan {
 func (c Cluster) KubeletServing(m Machine) CertificateSpec {
 	return CertificateSpec{Base: "kubelet", Authority: ClusterCA, Leaf: Leaf{
 		Subject: Subject{CommonName: NodeUser(m.Name), Organizations: []string{GroupNodes}}, Usage: Server,
-		DNSNames: []string{m.Name}, IPs: []netip.Addr{m.IP},
+		DNSNames: []string{m.Name}, IPs: distinct([]netip.Addr{m.IP}, m.MoreIPs),
 	}}
 }
 
