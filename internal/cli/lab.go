@@ -82,9 +82,13 @@ eval "$(bulwark up)" is enough to begin.`,
 				return &exitError{code: exitMisuse, err: err, hint: hintOf(err)}
 			}
 			began := time.Now()
+			p := startProgress(streams.ErrOut)
+			defer p.end()
+			p.say("starting")
 			cluster, err := lab.Up(cmd.Context(), o, env, func(step string, took time.Duration) {
-				fmt.Fprintf(streams.ErrOut, "%-26s %5.1fs\n", step, took.Seconds())
+				p.print("%-26s %5.1fs\n", step, took.Seconds())
 			})
+			p.end()
 			if err != nil {
 				return err
 			}
@@ -100,8 +104,8 @@ eval "$(bulwark up)" is enough to begin.`,
 	cmd.Flags().StringVar(&o.Components, "components", "", "`folder` with the Kubernetes components (default $BULWARK_LAB, lab/ beside this program, or bin/lab)")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", lab.DefaultTimeout, "how long to wait until all is healthy")
 	cmd.Flags().BoolVar(&o.KeepOnFailure, "keep-on-failure", false, "leave what there is when it fails")
-	completeFixed(cmd, "profile", "hardened", "kubeadm", "weak")
-	completeFixed(cmd, "control-planes", "1", "3")
+	complete(cmd, "profile", "hardened", "kubeadm", "weak")
+	complete(cmd, "control-planes", "1", "3")
 	return cmd
 }
 
@@ -112,12 +116,6 @@ func hintOf(err error) string {
 		return hinter.Hint()
 	}
 	return ""
-}
-
-// completeFixed offers a flag's possible values to the shell. The flag exists,
-// so there is no error to have.
-func completeFixed(cmd *cobra.Command, flag string, values ...string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func printUp(streams genericiooptions.IOStreams, c *lab.Cluster, took time.Duration) {
@@ -238,7 +236,7 @@ The exit code is 0 when all is healthy and 1 when something is not.`,
 	}
 	common.add(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "`format`: table or json")
-	completeFixed(cmd, "output", "table", "json")
+	complete(cmd, "output", "table", "json")
 	return cmd
 }
 

@@ -153,6 +153,12 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return misuse(hint, "command %q: no such command", args[0])
 }
 
+// complete offers a flag's possible values to the shell. The flag exists, so there is
+// no error to have.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
 // colour reports whether stdout takes colours: a terminal, and nobody said no.
 func colour(cmd *cobra.Command, out io.Writer) bool {
 	if no, _ := cmd.Flags().GetBool("no-color"); no || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {

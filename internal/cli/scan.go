@@ -95,17 +95,10 @@ something is broken at or above --fail-on, which is 3.`,
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
 	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
 	kubeFlags.AddFlags(f)
-	complete(cmd, "output", report.Names)
-	complete(cmd, "fail-on", func() []string { return []string{"critical", "high", "medium", "low", "none"} })
-	complete(cmd, "controls", controlIDs)
+	complete(cmd, "output", report.Names()...)
+	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")
+	complete(cmd, "controls", controlIDs()...)
 	return cmd
-}
-
-// complete offers fixed values for a flag. The flag exists, so it cannot go wrong.
-func complete(cmd *cobra.Command, flag string, values func() []string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return values(), cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 func controlIDs() []string {

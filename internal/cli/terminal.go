@@ -45,6 +45,7 @@ func startProgress(out io.Writer) *progress {
 		return p
 	}
 	p.width = width
+	began := time.Now()
 	p.done.Go(func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
@@ -59,7 +60,7 @@ func startProgress(out io.Writer) *progress {
 				continue
 			}
 			p.mu.Lock()
-			line := fmt.Sprintf("%c %s", frames[n%len(frames)], p.text)
+			line := fmt.Sprintf("%c %s %.0fs", frames[n%len(frames)], p.text, time.Since(began).Seconds())
 			if r := []rune(line); len(r) > p.width-1 {
 				line = string(r[:p.width-1])
 			}
@@ -76,6 +77,16 @@ func (p *progress) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.text = strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")
+}
+
+// print writes what is to stay, above the line.
+func (p *progress) print(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+	fmt.Fprintf(p.out, format, args...)
 }
 
 // end takes the line away. It may be called more than once.
