@@ -166,6 +166,11 @@ func admissionConfiguration(p APIServerProfile) ([]byte, error) {
 func writeControlPlane(p Profile, names pki.Cluster, issuer pki.Issuer, trust *pki.Trust, s secrets, h host) error {
 	files := pki.Files{Dir: h.file(kubernetesDir), Modes: p.PKI.Modes}
 	plan := names.ControlPlane(pki.Machine{Name: h.Name, IP: h.IP, APIServer: h.apiServer()})
+	if p.PKI.KubeletServing {
+		plan.Kubeconfigs = append(plan.Kubeconfigs, pki.KubeconfigSpec{
+			File: approverFile, Subject: pki.Subject{CommonName: userApprover}, Server: names.Server,
+		})
+	}
 	if err := files.Write(issuer, trust, plan); err != nil {
 		return err
 	}
@@ -209,17 +214,6 @@ func writeNode(p Profile, names pki.Cluster, issuer pki.Issuer, trust *pki.Trust
 	})
 	if err := (pki.Files{Dir: h.file(kubernetesDir), Modes: p.PKI.Modes}).Write(issuer, trust, plan); err != nil {
 		return err
-	}
-	if p.PKI.KubeletServing {
-		serving := names.KubeletServing(m)
-		pair, err := issuer.Issue(trust.Authorities[serving.Authority], serving.Leaf)
-		if err != nil {
-			return err
-		}
-		files := pki.Files{Dir: h.file(kubeletDir + "/pki")}
-		if err := files.WritePair(serving.Base, pair); err != nil {
-			return err
-		}
 	}
 	for _, dir := range []string{kubernetesDir + "/manifests", cniConfigDir} {
 		if err := makeDir(h.file(dir), 0o755); err != nil {

@@ -118,6 +118,9 @@ func (o *owner) runNamespaced(ctx context.Context, listener net.Listener) error 
 	o.balance(ctx, bridge.Dial, listener, inside)
 	if o.state.Nodes > 0 {
 		go o.route(ctx, bridge)
+		if profile, err := ProfileNamed(o.state.Profile); err == nil && profile.PKI.KubeletServing {
+			go o.approve(ctx)
+		}
 	}
 	var wg sync.WaitGroup
 	for i, h := range o.state.Topology.Hosts {

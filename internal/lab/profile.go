@@ -37,9 +37,11 @@ type PKIProfile struct {
 	// ControllerManagerGroups are extra groups of the controller manager's.
 	ControllerManagerGroups []string
 	// ComponentServing signs the serving certificates of controller manager
-	// and scheduler, and KubeletServing those of kubelets.
+	// and scheduler.
 	ComponentServing bool
-	KubeletServing   bool
+	// KubeletServing has kubelets ask for serving certificates through the
+	// API, again and again as they age; the owner judges what they ask for.
+	KubeletServing bool
 }
 
 // TLSProfile is what a server agrees to. The zero value leaves it to Go.

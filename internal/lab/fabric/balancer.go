@@ -27,6 +27,8 @@ type Balancer struct {
 
 	next atomic.Uint64
 	sick sync.Map // backend -> struct{}, as of the last question
+
+	gates gates
 }
 
 const (
@@ -84,42 +86,70 @@ func (b *Balancer) Serve(ctx context.Context, l net.Listener) error {
 
 func (b *Balancer) carry(ctx context.Context, client net.Conn) {
 	defer client.Close()
-	backend, err := b.connect(ctx)
+	backend, name, err := b.connect(ctx)
 	if err != nil {
 		b.Log.Debug("no backend", "error", err)
 		return
 	}
 	defer backend.Close()
+	c := b.gates.enter(name)
+	defer b.gates.leave(c)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pour(backend, client)
+		pour(held{backend, c}, client)
 	}()
 	pour(client, backend)
+	// Whoever is still held waits for a backend that has gone.
+	c.end()
 	<-done
 }
 
 // connect tries the healthy backends first, then the others: a backend that
 // was just found sick may have come back, and refusing is certain not to help.
-func (b *Balancer) connect(ctx context.Context) (net.Conn, error) {
+// While a backend is being restarted on purpose and no other answers, the
+// client waits: there is one control plane, and it comes back.
+func (b *Balancer) connect(ctx context.Context) (net.Conn, string, error) {
+	patience := time.Now().Add(maxAbsence)
+	for {
+		conn, name, err := b.tryAll(ctx)
+		if err == nil || !b.gates.anyDrained() || time.Now().After(patience) {
+			return conn, name, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+func (b *Balancer) tryAll(ctx context.Context) (net.Conn, string, error) {
 	first := b.next.Add(1)
 	var errs []error
 	for _, want := range []bool{false, true} {
 		for i := range b.Backends {
 			backend := b.Backends[(first+uint64(i))%uint64(len(b.Backends))]
-			if _, sick := b.sick.Load(backend); sick != want {
+			_, sick := b.sick.Load(backend)
+			drained := b.gates.isDrained(backend)
+			// One that is left on purpose is not even a last resort, as long
+			// as there are others.
+			if (sick || drained) != want || drained && len(b.Backends) > 1 || b.gates.isHeld(backend) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 			conn, err := b.Dial(ctx, "tcp", backend)
 			cancel()
 			if err == nil {
-				return conn, nil
+				return conn, backend, nil
 			}
 			errs = append(errs, err)
 		}
 	}
-	return nil, errors.Join(errs...)
+	if len(errs) == 0 {
+		errs = append(errs, errors.New("every backend is being restarted"))
+	}
+	return nil, "", errors.Join(errs...)
 }
 
 // pour copies until one side ends, and passes the end on: half-closing lets a
