@@ -27,6 +27,7 @@ demo: build lab ## a real cluster, a careless application on it, a scan, an HTML
 build: ## the bulwark binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/bulwark ./cmd/bulwark
 	@ln -sf bulwark $(BIN)/kubectl-bulwark
+	@ln -sf bulwark $(BIN)/kubectl_complete-bulwark
 
 .PHONY: lab
 lab: ## the real Kubernetes components and the lab's images, in bin/lab/

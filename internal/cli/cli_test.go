@@ -22,8 +22,9 @@ func run() {
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"bulwark":         run,
-		"kubectl-bulwark": run,
+		"bulwark":                  run,
+		"kubectl-bulwark":          run,
+		"kubectl_complete-bulwark": run,
 	})
 }
 

@@ -59,6 +59,10 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	streams := genericiooptions.IOStreams{In: stdin, Out: stdout, ErrOut: stderr}
 	root := newRoot(filepath.Base(args[0]), streams)
 	root.SetArgs(args[1:])
+	if filepath.Base(args[0]) == "kubectl_complete-bulwark" {
+		// kubectl asks a program of this name what can follow `kubectl bulwark`.
+		root.SetArgs(append([]string{cobra.ShellCompRequestCmd}, args[1:]...))
+	}
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
