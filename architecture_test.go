@@ -48,6 +48,8 @@ var rules = []rule{
 		"a format sees the result, not how it came to be",
 	},
 	{[]string{"/internal/pki"}, []string{module}, "pki makes certificates and kubeconfigs; what they are for is its caller's business"},
+	{[]string{"/internal/trust/show"}, []string{module + "/internal/trust/gather", "k8s.io/client-go", "net/http", "os"}, "a report sees the verdict, not how it came to be"},
+	{[]string{"/internal/trust/gather"}, []string{module + "/internal/trust/show"}, "reading does not know how it is shown"},
 	{[]string{"/internal", "/controls"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "flags belong to internal/cli"},
 	{[]string{"/"}, []string{"k8s.io/kubernetes"}, "the Kubernetes monolith stays in lab/"},
 }
