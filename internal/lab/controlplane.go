@@ -102,8 +102,9 @@ func etcdArgs(p EtcdProfile, t topology, h host) []string {
 	if h.IP != loopback {
 		listen = fmt.Sprintf("%s://%s:%d,%s", scheme, loopback, h.Ports.Etcd, client)
 	}
-	var members []string
+	var names, members []string
 	for _, m := range t.of(controlPlane) {
+		names = append(names, m.Name)
 		members = append(members, m.Name+"="+url(m, m.Ports.EtcdPeer))
 	}
 	var f flags
@@ -133,6 +134,7 @@ func etcdArgs(p EtcdProfile, t topology, h host) []string {
 	f.set("peer-key-file", pki+"/peer.key")
 	f.set("peer-client-cert-auth", "true")
 	f.set("peer-trusted-ca-file", pki+"/ca.crt")
+	f.on(p.MembersByName, "peer-cert-allowed-cn", strings.Join(names, ","))
 	f.on(p.TLS.MinVersion != "", "tls-min-version", p.TLS.MinVersion)
 	f.on(len(p.TLS.CipherSuites) > 0, "cipher-suites", strings.Join(p.TLS.CipherSuites, ","))
 	return f

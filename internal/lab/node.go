@@ -127,7 +127,7 @@ func kubeletConfiguration(p KubeletProfile, serving bool, cgroupRoot string) ([]
 		"clusterDomain":            dnsDomain,
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"healthzBindAddress":       loopback.String(),
-		"healthzPort":              kubeletHealthPort,
+		"healthzPort":              p.HealthPort,
 		"resolvConf":               "/etc/resolv.conf",
 		"rotateCertificates":       true,
 		"volumePluginDir":          volumePluginDir,

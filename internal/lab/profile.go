@@ -56,7 +56,10 @@ type EtcdProfile struct {
 	Plaintext bool
 	// PlaintextMetrics adds kubeadm's HTTP listener for metrics, on loopback.
 	PlaintextMetrics bool
-	TLS              TLSProfile
+	// MembersByName takes peers only by the names of the cluster's members.
+	// Without, whoever has any certificate of etcd's authority is a peer.
+	MembersByName bool
+	TLS           TLSProfile
 	// DataDirMode is the mode of the folder with every object of the cluster.
 	DataDirMode fs.FileMode
 }
@@ -120,6 +123,7 @@ type KubeletProfile struct {
 	Anonymous             bool
 	AlwaysAllow           bool
 	ReadOnlyPort          int
+	HealthPort            int // plain HTTP on loopback; zero is none
 	ProtectKernelDefaults bool
 	SeccompDefault        bool
 	PodPidsLimit          int
@@ -167,8 +171,9 @@ var Hardened = Profile{
 		KubeletServing:   true,
 	},
 	Etcd: EtcdProfile{
-		TLS:         TLSProfile{MinVersion: "TLS1.2", CipherSuites: strongSuites},
-		DataDirMode: 0o700,
+		MembersByName: true,
+		TLS:           TLSProfile{MinVersion: "TLS1.2", CipherSuites: strongSuites},
+		DataDirMode:   0o700,
 	},
 	APIServer: APIServerProfile{
 		Authorization:    []string{"Node", "RBAC"},
@@ -223,7 +228,7 @@ var Kubeadm = Profile{
 		OwnAccounts:    true,
 	},
 	Scheduler: ServingProfile{Profiling: true},
-	Kubelet:   KubeletProfile{ConfigMode: 0o644, Profiling: true},
+	Kubelet:   KubeletProfile{ConfigMode: 0o644, HealthPort: kubeletHealthPort, Profiling: true},
 	KubeProxy: KubeProxyProfile{Everywhere: true},
 }
 
@@ -258,6 +263,7 @@ var Weak = Profile{
 		Anonymous:            true,
 		AlwaysAllow:          true,
 		ReadOnlyPort:         10255,
+		HealthPort:           kubeletHealthPort,
 		StreamingIdleTimeout: "0s",
 		Profiling:            true,
 		TLS:                  TLSProfile{MinVersion: "VersionTLS10", CipherSuites: weakSuites},
