@@ -156,7 +156,10 @@ func parseOutputs(values []string) ([]output, error) {
 	var outputs []output
 	stdout := 0
 	for _, v := range values {
-		name, file, _ := strings.Cut(v, "=")
+		name, file, named := strings.Cut(v, "=")
+		if named && file == "" {
+			return nil, misuse("write a file with -o html=report.html", "--output: %q has no file after the equals sign", v)
+		}
 		format, err := report.Find(name)
 		if err != nil {
 			return nil, misuse("write a file with -o html=report.html", "--output: %w", err)

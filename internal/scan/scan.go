@@ -30,7 +30,9 @@ type Result struct {
 	// Objects counts what was looked at, by kind.
 	Objects  map[string]int
 	Controls []*ControlResult
-	Gaps     []cluster.Gap
+	// Gaps are what the controls needed and nobody could read, and inputs that were
+	// given and could not be read.
+	Gaps []cluster.Gap
 }
 
 // A ControlResult is one control's answer.
@@ -49,7 +51,7 @@ type ControlResult struct {
 func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	r := &Result{
 		Target: s.Name, ClusterVersion: s.Version, Live: s.Live,
-		Objects: map[string]int{}, Gaps: s.AllGaps(),
+		Objects: map[string]int{}, Gaps: gapsOf(s, controls),
 		Controls: make([]*ControlResult, len(controls)),
 	}
 	for _, o := range s.Objects() {
@@ -76,6 +78,17 @@ func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 
 	slices.SortStableFunc(r.Controls, rank)
 	return r
+}
+
+// gapsOf leaves out what none of the controls would have looked at.
+func gapsOf(s *cluster.Snapshot, controls []*control.Control) []cluster.Gap {
+	needed := map[cluster.Need]bool{cluster.Input: true}
+	for _, c := range controls {
+		for _, n := range c.Needs() {
+			needed[n] = true
+		}
+	}
+	return slices.DeleteFunc(s.AllGaps(), func(g cluster.Gap) bool { return !needed[g.Need] })
 }
 
 // rank orders what a person should read first: broken before unknown before held,

@@ -143,6 +143,20 @@ broken pod shop/cart-1-b: spec.hostPID is true, want false: the template of depl
 	}
 }
 
+// TestGapsThatMatter: a gap that no chosen control would have looked into does not make
+// a scan incomplete; an input that could not be read does.
+func TestGapsThatMatter(t *testing.T) {
+	for need, want := range map[cluster.Need]bool{cluster.Listeners: false, cluster.CronJobs: true, cluster.Input: true} {
+		b := cluster.NewBuilder("test", false)
+		manifest.NewReader(b, "").Read("in", strings.NewReader(twoPods))
+		b.Gap(cluster.Gap{Need: need, Scope: "x", Reason: "no"})
+		r := Run(b.Snapshot(), []*control.Control{hostPID})
+		if got := r.Count().Incomplete; got != want || len(r.Gaps) > 0 != want {
+			t.Errorf("gap in %s: incomplete is %t, want %t", need, got, want)
+		}
+	}
+}
+
 func TestNotApplicableAndCrash(t *testing.T) {
 	listeners := &control.Control{ID: "listener.x", Over: []cluster.Need{cluster.Listeners}, Check: hostPID.Check}
 	if got := run(t, listeners, twoPods); got.Outcome != control.NotApplicable || got.Reason != "this input is not where to look for listeners" {
