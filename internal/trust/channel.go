@@ -13,12 +13,13 @@ import (
 // A State is how a channel is protected.
 type State string
 
-// The states, the worst last.
+// The states. With ServerOnly the client brings no certificate, a token perhaps.
 const (
-	Mutual    State = "mutual TLS"
-	OneSided  State = "TLS, one side proven"
-	Plaintext State = "plaintext"
-	Untold    State = "unknown"
+	Mutual     State = "mutual TLS"
+	ServerOnly State = "server TLS only"
+	Unverified State = "TLS, server not verified"
+	Plaintext  State = "plaintext"
+	Untold     State = "unknown"
 )
 
 // Who stands at the ends of channels, besides components.
@@ -174,13 +175,16 @@ func join(from, to string, client, server proof, plain string) *Channel {
 	switch {
 	case plain != "":
 		c.State, c.Broken = Plaintext, ""
-		c.Client = "proves nothing: there is no TLS"
+		c.Client, c.Server = "proves nothing", "proves nothing: "+plain+" is without TLS"
 	case !client.known || !server.known:
 		c.State = Untold
 	case client.ok && server.ok:
 		c.State = Mutual
+	case server.ok:
+		c.State = ServerOnly
 	default:
-		c.State = OneSided
+		c.State = Unverified
+		server.ca = ""
 	}
 	cas := slices.DeleteFunc([]string{server.ca, client.ca}, func(s string) bool { return s == "" || throwaway.MatchString(s) })
 	c.CA = strings.Join(slices.Compact(cas), " + ")
@@ -220,9 +224,6 @@ func (j *judge) toEtcd() *Channel {
 			client = proof{known: true, ok: true, text: "certificate of --etcd-certfile"}
 		}
 	}
-	if plain != "" && server.text == "" {
-		server.text = plain
-	}
 	return join("kube-apiserver", "etcd", client, server, plain)
 }
 
@@ -231,6 +232,10 @@ func (j *judge) peers() *Channel {
 	server, plain := j.server("etcd", []*Purpose{etcdPeer}, RootEtcd)
 	if !client.known && !server.known && plain == "" {
 		return nil
+	}
+	if to := j.toEtcd(); plain == "" && !server.seen && to.State == Plaintext {
+		// Certificates lie there, and are not used towards clients.
+		server = proof{text: "not asked; etcd speaks to its clients without TLS"}
 	}
 	return join("etcd", "etcd", client, server, plain)
 }
@@ -290,11 +295,11 @@ func (j *judge) through(a Access, client, server proof, plain string) (proof, pr
 // people are whoever holds a kubeconfig that is no component's.
 func (j *judge) people() *Channel {
 	var found bool
+	users := map[string]bool{}
 	server, plain := j.server("kube-apiserver", []*Purpose{apiServing}, RootServers)
 	client := proof{}
-	users := 0
 	for _, k := range j.Kubeconfigs {
-		if k.Purpose != nil && k.Purpose.Component != People {
+		if !ofPeople(k) {
 			continue
 		}
 		for _, a := range k.Accesses {
@@ -304,7 +309,7 @@ func (j *judge) people() *Channel {
 			found = true
 			one := proof{known: true, text: "no credential"}
 			if a.Client != nil {
-				users++
+				users[a.Client.Subject.CommonName] = true
 				one = proof{known: true, ok: true, text: "certificate " + a.Client.Subject.CommonName, ca: a.Client.Issuer.CommonName}
 				if !certValid(j)(a.Client) {
 					one.broken = "the client's certificate is not valid today"
@@ -319,10 +324,19 @@ func (j *judge) people() *Channel {
 	if !found {
 		return nil
 	}
-	if users > 1 && client.ok {
-		client.text = fmt.Sprintf("certificates of %d identities", users)
+	if len(users) > 1 && client.ok {
+		client.text = fmt.Sprintf("certificates of %d identities", len(users))
 	}
 	return join(People, "kube-apiserver", client, server, plain)
+}
+
+// ofPeople reports whether a kubeconfig is for people: an administrator's, or one that
+// lies in no machine's folder.
+func ofPeople(k Kubeconfig) bool {
+	if k.Purpose != nil {
+		return k.Purpose.Component == People
+	}
+	return k.Place.Machine == ""
 }
 
 // pods come with a token and are told whom to believe.
@@ -346,7 +360,7 @@ func (j *judge) hooks(to string, which func(Hook) bool, client proof) *Channel {
 	if !client.known && j.Cluster.AuthenticationRead && len(j.Cluster.ProxyCAs) > 0 {
 		client = proof{known: true, ok: true, text: "front-proxy certificate", ca: j.Cluster.ProxyCAs[0].Subject.CommonName}
 	}
-	n := 0
+	n, failing := 0, 0
 	server, plain := proof{known: true, ok: true}, ""
 	var cas []string
 	for _, h := range j.Cluster.Hooks {
@@ -354,10 +368,13 @@ func (j *judge) hooks(to string, which func(Hook) bool, client proof) *Channel {
 			continue
 		}
 		n++
+		if j.found(h.Subject(), "bundle-mismatch", "bundle-broken") || !h.HasBundle && !h.Insecure && h.Service != "" {
+			failing++
+		}
 		switch {
 		case strings.HasPrefix(h.URL, "http://"):
 			plain = h.URL
-		case h.Insecure || h.HasBundle && len(h.CABundle) == 0:
+		case h.Insecure:
 			server.ok, server.text = false, h.Subject()+" is not verified"
 		case len(h.CABundle) > 0 && !slices.Contains(cas, h.CABundle[0].Subject.CommonName):
 			cas = append(cas, h.CABundle[0].Subject.CommonName)
@@ -372,11 +389,21 @@ func (j *judge) hooks(to string, which func(Hook) bool, client proof) *Channel {
 	if server.text == "" {
 		server.text = "certificate, verified with caBundle"
 	}
+	if failing > 0 {
+		server.broken = fmt.Sprintf("%d of %d cannot be verified, so that calls fail", failing, n)
+	}
 	server.ca = brief(cas)
 	if len(cas) == 0 {
 		server.ca = ""
 	}
 	return join("kube-apiserver", to, client, server, plain)
+}
+
+// found reports whether a subject has a finding of one of the kinds, as bad as its kind.
+func (j *judge) found(subject string, ids ...string) bool {
+	return slices.ContainsFunc(j.findings, func(f Finding) bool {
+		return f.Subject == subject && slices.Contains(ids, f.Kind.ID) && f.Severity >= f.Kind.Severity
+	})
 }
 
 // alone is a port that was asked about by itself.
@@ -388,13 +415,76 @@ func alone(e *Endpoint) Channel {
 	case e.Plain:
 		c.State, c.Server, c.Client = Plaintext, "proves nothing", "proves nothing"
 	default:
-		c.State, c.Client = OneSided, "certificate "+e.TLS.ClientCert
+		c.State, c.Client = ServerOnly, "certificate "+e.TLS.ClientCert
 		if e.TLS.ClientCert == "required" {
 			c.State = Mutual
 		}
 		if len(e.Chain) > 0 {
+			if selfMade(e.Chain[0]) && c.State == ServerOnly {
+				c.State = Unverified
+			}
 			c.Server, c.CA = "certificate "+cmp.Or(e.Chain[0].Subject.CommonName, brief(sans(e.Chain[0]))), e.Chain[0].Issuer.CommonName
 		}
 	}
 	return c
+}
+
+// servers are the machines with an API server, members those with an etcd, and nodes
+// those with a kubelet.
+func (j *judge) servers() []string {
+	return j.withEither(apiServing, func(n Node) bool { return n.ControlPlane })
+}
+
+func (j *judge) members() []string { return j.withEither(etcdServing, nil) }
+
+func (j *judge) nodes() []string {
+	out := j.withEither(kubeletClient, func(Node) bool { return true })
+	return slices.DeleteFunc(out, func(m string) bool { return slices.Contains(j.servers(), m) })
+}
+
+func (j *judge) withEither(p *Purpose, which func(Node) bool) []string {
+	out := j.machinesWith(p)
+	if j.Cluster != nil && which != nil {
+		for _, n := range j.Cluster.Nodes {
+			if which(n) {
+				out = append(out, n.Name)
+			}
+		}
+	}
+	out = slices.DeleteFunc(out, func(m string) bool { return m == "" })
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// holders are the users of kubeconfigs that are no component's.
+func (j *judge) holders() []string {
+	var out []string
+	for _, k := range j.Kubeconfigs {
+		if !ofPeople(k) {
+			continue
+		}
+		for _, a := range k.Accesses {
+			name := a.User
+			if a.Client != nil {
+				name = cmp.Or(a.Client.Subject.CommonName, name)
+			}
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// called are the webhooks, or the aggregated APIs, by object.
+func (j *judge) called(api bool) []string {
+	var out []string
+	if j.Cluster != nil {
+		for _, h := range j.Cluster.Hooks {
+			if (h.Kind == "APIService") == api {
+				out = append(out, h.Object)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -58,6 +58,9 @@ type Result struct {
 	Keys, Kubeconfigs       int
 	Endpoints               []Endpoint
 	Machines                []string
+	// Boxes are the names of what stands at the ends of channels: the machines of a
+	// component, the users of kubeconfigs, the objects of webhooks.
+	Boxes map[string][]string
 }
 
 // Worst is the worst severity among what is wrong, and whether anything is.
@@ -101,6 +104,10 @@ func Judge(facts *Facts, opts Options) *Result {
 		r.Cluster, r.ClusterVersion = facts.Cluster.Name, facts.Cluster.Version
 	}
 	r.Channels = j.channels()
+	r.Boxes = map[string][]string{
+		"kube-apiserver": j.servers(), "etcd": j.members(), "kubelet": j.nodes(),
+		People: j.holders(), Webhooks: j.called(false), Aggregated: j.called(true),
+	}
 	slices.SortStableFunc(j.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), strings.Compare(a.Kind.ID, b.Kind.ID),
 			strings.Compare(a.Machine, b.Machine), strings.Compare(a.Subject, b.Subject), strings.Compare(a.Evidence, b.Evidence))

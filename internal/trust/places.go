@@ -394,6 +394,7 @@ func (j *judge) request(r Request) {
 	}
 	if why := j.tooMuch(r); why != "" {
 		f := j.add("request-too-much", subject, "", "%s, %s asked %s for %s: %s", r.State, r.Requester, r.Signer, who, why)
+		f.Fix = "deny it: kubectl certificate deny " + r.Name
 		switch r.State {
 		case "denied", "failed":
 			f.Severity = Note
@@ -405,7 +406,8 @@ func (j *judge) request(r Request) {
 		return
 	}
 	if r.State == "pending" {
-		j.add("request-pending", subject, "", "%s asked %s for %s", r.Requester, r.Signer, who)
+		f := j.add("request-pending", subject, "", "%s asked %s for %s", r.Requester, r.Signer, who)
+		f.Fix = "look at it: kubectl describe csr " + r.Name
 	}
 }
 

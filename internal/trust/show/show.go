@@ -31,7 +31,7 @@ type Format struct {
 }
 
 // Formats are all of them, the default first.
-var Formats = []Format{{"table", writeTable}}
+var Formats = []Format{{"table", writeTable}, {"json", writeJSON}, {"html", writeHTML}}
 
 // Names are the formats' names.
 func Names() []string {

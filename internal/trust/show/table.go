@@ -27,7 +27,7 @@ var severityStyle = map[trust.Severity]string{
 }
 
 var stateStyle = map[trust.State]string{
-	trust.Mutual: green, trust.OneSided: yellow, trust.Plaintext: bold + ";" + red, trust.Untold: dim,
+	trust.Mutual: green, trust.ServerOnly: yellow, trust.Unverified: red, trust.Plaintext: bold + ";" + red, trust.Untold: dim,
 }
 
 type table struct {
@@ -179,8 +179,8 @@ func (t *table) channels(r *trust.Result) {
 		if c.Broken != "" {
 			text += "; broken: " + c.Broken
 		}
-		lead := "  " + pad(printable(c.From+" → "+c.To), width) + "  " + t.style(stateStyle[c.State], pad(string(c.State), 21)) + "  "
-		t.hang(lead, 2+width+2+21+2, "", text)
+		lead := "  " + pad(printable(c.From+" → "+c.To), width) + "  " + t.style(stateStyle[c.State], pad(string(c.State), 24)) + "  "
+		t.hang(lead, 2+width+2+24+2, "", text)
 	}
 }
 
