@@ -276,10 +276,10 @@ func (o *pkiInit) print(config pki.Config, r *pki.InitResult) error {
 		if r.Kept > 0 {
 			kept = fmt.Sprintf(", %d existed", r.Kept)
 		}
-		fmt.Fprintf(o.streams.Out, "\ncluster %s: %d files made in %s%s\n", config.Name, len(r.Made), o.dir, kept)
+		fmt.Fprintf(o.streams.Out, "\ncluster %s: %s made in %s%s\n", config.Name, count(len(r.Made), "file"), o.dir, kept)
 	}
 	if waiting := len(r.Requested) + len(r.Waiting); waiting > 0 {
-		fmt.Fprintf(talk, "bulwark: %d requests wait for a signature: hand out %s, and take the answers with `bulwark pki import`\n", waiting, filepath.Join(o.dir, "requests"))
+		fmt.Fprintf(talk, "bulwark: %s to be signed: hand out %s, and take the answers with `bulwark pki import`\n", count(waiting, "request"), filepath.Join(o.dir, "requests"))
 	}
 	if len(r.MissingAuthorities) > 0 {
 		fmt.Fprintf(talk, "bulwark: certificates of authorities that are still missing: %s\n", strings.Join(r.MissingAuthorities, ", "))
@@ -287,10 +287,18 @@ func (o *pkiInit) print(config pki.Config, r *pki.InitResult) error {
 	return nil
 }
 
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // table counts what was made by its first folder.
 func (o *pkiInit) table(r *pki.InitResult) error {
-	type count struct{ certs, keys, configs, other int }
-	counts := map[string]*count{}
+	type row struct{ certs, keys, configs, other int }
+	counts := map[string]*row{}
 	var order []string
 	for _, file := range r.Made {
 		folder, _, nested := strings.Cut(file, "/")
@@ -299,7 +307,7 @@ func (o *pkiInit) table(r *pki.InitResult) error {
 		}
 		c := counts[folder]
 		if c == nil {
-			c = &count{}
+			c = &row{}
 			counts[folder] = c
 			order = append(order, folder)
 		}

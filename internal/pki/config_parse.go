@@ -277,7 +277,9 @@ func (p *configParser) port(n *yaml.Node, s string) int {
 func (p *configParser) endpoint(n *yaml.Node) Endpoint {
 	s := p.scalar(n, "endpoint")
 	e := Endpoint{Host: s, Port: DefaultPort}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
+	if strings.Contains(s, "/") {
+		e.Host = "" // a URL: refused below
+	} else if ap, err := netip.ParseAddrPort(s); err == nil {
 		e.Host, e.Port = ap.Addr().String(), int(ap.Port())
 		if e.Port == 0 {
 			p.bad(n.Line, "endpoint: port 0 is no port")

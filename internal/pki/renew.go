@@ -181,7 +181,7 @@ func layout(dir string) (places []place, caDir string, err error) {
 			place{owner, root + kubeletFolder, placeKubelet}, place{owner, root + dockerFolder, placeDocker})
 	}
 	switch {
-	case is(caFolder) && is(adminFolder):
+	case is(caFolder) && exists(filepath.Join(dir, configFile)):
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, "", err
