@@ -11,6 +11,7 @@ var (
 	forgedProxy = caller{who: "another name of the front proxy's authority", from: "control-plane-1", file: "pki/front-proxy-ca", forged: "another-proxy"}
 	apiServing  = caller{who: "the apiserver's serving certificate", from: "control-plane-1", file: "pki/apiserver"}
 	manager     = caller{who: "the controller manager", from: "control-plane-1", file: "controller-manager.conf"}
+	approver    = caller{who: "the approver", from: "control-plane-1", file: "kubelet-serving-approver.conf"}
 	scheduler   = caller{who: "the scheduler", from: "control-plane-1", file: "scheduler.conf"}
 	admin       = caller{who: "the administrator", from: "control-plane-1", file: "admin.conf"}
 	kubelet     = caller{who: "node-1's kubelet", from: "node-1", file: "kubelet.conf"}
@@ -42,7 +43,9 @@ var (
 	readPods        = request{what: "lists pods", path: "/api/v1/pods", says: `"PodList"`}
 	readServices    = request{what: "lists services", path: "/api/v1/services", says: `"ServiceList"`}
 	readPolicies    = request{what: "lists network policies", path: "/apis/networking.k8s.io/v1/networkpolicies", says: `"NetworkPolicyList"`}
-	readPolicyAgain = request{what: "deletes network policies", method: "DELETE", path: "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies?dryRun=All", says: `"kind"`}
+	readRequests    = request{what: "lists requests for certificates", path: "/apis/certificates.k8s.io/v1/certificatesigningrequests", says: `"CertificateSigningRequestList"`}
+	approveOwn      = request{what: "approves a request of its own", method: "PUT", path: "/apis/certificates.k8s.io/v1/certificatesigningrequests/own/approval?dryRun=All", body: `{"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "own"}}`}
+	deletePolicies  = request{what: "deletes network policies", method: "DELETE", path: "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies?dryRun=All", says: `"kind"`}
 	changeOtherNode = request{what: "changes another node", method: "PATCH", path: "/api/v1/nodes/node-2?dryRun=All", body: `{"metadata": {"labels": {"x": "y"}}}`, says: `"node-2"`}
 	labelOwnNode    = request{what: "gives itself a label that placement trusts", method: "PATCH", path: "/api/v1/nodes/node-1?dryRun=All", body: `{"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}}`, says: `"node-1"`}
 	createPod       = request{what: "creates a pod", method: "POST", path: inMatrix + "/pods?dryRun=All", body: matrixPod, says: `"made"`}
@@ -54,6 +57,13 @@ var (
 	speakForNobody  = request{what: "speaks for nobody", method: "POST", path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", body: whoAmI, says: `"username"`}
 )
 
+// readRemotely asks for metrics by the machine's address instead of on loopback.
+func readRemotely(port string) request {
+	return request{what: "reads metrics by the machine's address", path: "/metrics", says: "# TYPE", to: "control-plane-1:" + port}
+}
+
+// channels are all ways in which components talk, and what is tried on each. Where no
+// second verdict is given, the weak cluster does as the hardened one.
 var channels = []channel{
 	{
 		name: "kube-apiserver → etcd", from: "control-plane-1", to: "control-plane-1:2379", ca: "etcd/ca", as: etcdClient,
@@ -68,6 +78,13 @@ var channels = []channel{
 			{etcdHealth, readSecretKey, wants{answered, answeredPlain}},
 			{etcdPeer, readSecretKey, wants{answered, answeredPlain}},
 		},
+		paper: paper{
+			protocol:   "gRPC, TLS 1.2 or newer",
+			server:     "etcd's certificate for that machine",
+			client:     "its own certificate of etcd's authority, demanded in the handshake",
+			authorized: "etcd's authority, which signs nothing but etcd's members, its health check and the apiserver",
+			lost:       "read or write the cluster's state around the API: no certificate of a node, a component or an administrator is one of etcd's",
+		},
 	},
 	{
 		name: "etcd → etcd", from: "control-plane-1", to: "control-plane-2:2380", ca: "etcd/ca", as: etcdPeer,
@@ -78,6 +95,13 @@ var channels = []channel{
 			{etcdHealth, readPeers, wants{inHandshake, answeredPlain}},
 			{kubelet, readPeers, wants{inHandshake, answeredPlain}},
 			{admin, readPeers, wants{inHandshake, answeredPlain}},
+		},
+		paper: paper{
+			protocol:   "HTTP, TLS 1.2 or newer",
+			server:     "the member's certificate",
+			client:     "the member's certificate, demanded in the handshake",
+			authorized: "etcd, by the names of the members",
+			lost:       "join the members or feed one of them: not even with another certificate of etcd's authority",
 		},
 	},
 	{
@@ -97,6 +121,13 @@ var channels = []channel{
 			{etcdHealth, readOwnNode, wants{unauthenticated, ""}},
 			{apiServing, readOwnNode, wants{unauthenticated, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "system:node:NAME in system:nodes",
+			authorized: "the Node authorizer and NodeRestriction",
+			lost:       "use one node's certificate for more than that node: other nodes' secrets and config maps, other Nodes, labels that placement trusts, pods elsewhere",
+		},
 	},
 	{
 		name: "kube-apiserver → kubelet", from: "control-plane-1", to: "node-1:10250", ca: "ca", as: toKubelets,
@@ -110,6 +141,13 @@ var channels = []channel{
 			{etcdClient, runInPod, wants{unauthenticated, ""}},
 			{frontProxy, runInPod, wants{unauthenticated, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "a certificate of the cluster's authority with the node's address, which the kubelet asked for and the owner approved",
+			client:     "kube-apiserver-kubelet-client",
+			authorized: "the kubelet, which asks the apiserver",
+			lost:       "run commands in pods or read their logs around the API: not without a certificate, and not with another node's or a component's",
+		},
 	},
 	{
 		name: "kube-controller-manager → kube-apiserver", from: "control-plane-1", to: "control-plane-1:6443", ca: "ca", as: manager,
@@ -119,6 +157,13 @@ var channels = []channel{
 			{manager, createPod, wants{forbidden, answered}},
 			{manager, bindAdmin, wants{forbidden, answered}},
 			{manager, changeOtherNode, wants{forbidden, answered}},
+		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "the apiserver's certificate",
+			client:     "system:kube-controller-manager",
+			authorized: "RBAC; each controller acts as an account of its own",
+			lost:       "be the administrator with the controller manager's certificate, or make pods with it",
 		},
 	},
 	{
@@ -131,6 +176,13 @@ var channels = []channel{
 			{scheduler, changeOtherNode, wants{forbidden, ""}},
 			{scheduler, bindAdmin, wants{forbidden, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "the apiserver's certificate",
+			client:     "system:kube-scheduler",
+			authorized: "RBAC",
+			lost:       "read secrets or change nodes with the scheduler's certificate",
+		},
 	},
 	{
 		name: "kube-proxy → kube-apiserver", from: "node-1", to: "balancer:6443", ca: "ca", as: kubeProxy,
@@ -141,15 +193,48 @@ var channels = []channel{
 			{kubeProxy, readSecrets, wants{forbidden, ""}},
 			{kubeProxy, changeOtherNode, wants{forbidden, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "system:kube-proxy",
+			authorized: "RBAC",
+			lost:       "do more with it than look up services, endpoints and nodes",
+		},
 	},
 	{
 		name: "lab-net → kube-apiserver", from: "node-1", to: "balancer:6443", ca: "ca", as: labNet,
 		business: []request{readPolicies},
 		works:    wants{answered, ""}, without: wants{unauthenticated, answered}, stranger: wants{unauthenticated, ""},
 		others: []other{
-			{labNet, readPolicyAgain, wants{forbidden, ""}},
+			{labNet, deletePolicies, wants{forbidden, ""}},
 			{labNet, readSecrets, wants{forbidden, ""}},
 			{labNet, createPod, wants{forbidden, ""}},
+		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "system:lab-net",
+			authorized: "RBAC",
+			lost:       "open the network: the agent reads policies and cannot change them",
+		},
+	},
+	{
+		name: "serving approver → kube-apiserver", from: "balancer", to: "balancer:6443", ca: "ca", as: approver, hardenedOnly: true,
+		business: []request{readRequests},
+		works:    wants{hardened: answered}, without: wants{hardened: unauthenticated}, stranger: wants{hardened: unauthenticated},
+		others: []other{
+			{approver, readSecrets, wants{hardened: forbidden}},
+			{approver, createPod, wants{hardened: forbidden}},
+			{approver, bindAdmin, wants{hardened: forbidden}},
+			{kubelet, approveOwn, wants{hardened: forbidden}},
+			{kubelet2, approveOwn, wants{hardened: forbidden}},
+		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "bulwark:kubelet-serving-approver",
+			authorized: "RBAC, for one signer",
+			lost:       "have a certificate approved in a kubelet's name, or use who approves them for anything else",
 		},
 	},
 	{
@@ -160,6 +245,13 @@ var channels = []channel{
 			{toKubelets, readSecrets, wants{forbidden, answered}},
 			{toKubelets, bindAdmin, wants{forbidden, answered}},
 			{scheduler, beAlice, wants{claimIgnored, ""}},
+		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "kubernetes-admin in kubeadm:cluster-admins, which can be taken away",
+			authorized: "RBAC",
+			lost:       "do an administrator's work with the identity that the apiserver has towards kubelets, or by claiming to be somebody in a header",
 		},
 	},
 	{
@@ -172,6 +264,13 @@ var channels = []channel{
 			{admin, beAlice, wants{claimIgnored, ""}},
 			{kubelet, beAlice, wants{claimIgnored, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "the apiserver's certificate",
+			client:     "front-proxy-client, of an authority of its own",
+			authorized: "the apiserver, by the certificate's name",
+			lost:       "be anybody by saying so in X-Remote-User: the header counts only with that one certificate",
+		},
 	},
 	{
 		name: "monitoring → etcd", from: "control-plane-1", to: "control-plane-1:2379", ca: "etcd/ca", as: etcdHealth,
@@ -180,6 +279,13 @@ var channels = []channel{
 		others: []other{
 			{kubelet, readMetrics, wants{inHandshake, answeredPlain}},
 			{admin, readMetrics, wants{inHandshake, answeredPlain}},
+		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "etcd's certificate",
+			client:     "etcd's health check, demanded in the handshake",
+			authorized: "etcd's authority",
+			lost:       "watch etcd without a certificate of its authority",
 		},
 	},
 	{
@@ -190,6 +296,13 @@ var channels = []channel{
 			{kubeProxy, readMetrics, wants{forbidden, ""}},
 			{kubelet, readMetrics, wants{forbidden, ""}},
 		},
+		paper: paper{
+			protocol:   "HTTPS through the balancer",
+			server:     "the apiserver's certificate",
+			client:     "a user whom RBAC lets read /metrics",
+			authorized: "RBAC",
+			lost:       "learn from metrics who asks for what",
+		},
 	},
 	{
 		name: "monitoring → kube-controller-manager", from: "control-plane-1", to: "localhost:10257", ca: "ca", as: admin,
@@ -199,6 +312,15 @@ var channels = []channel{
 			{scheduler, readMetrics, wants{forbidden, ""}},
 			{scheduler, readConfig, wants{forbidden, ""}},
 			{kubelet, readMetrics, wants{forbidden, ""}},
+			{nobody, readRemotely("10257"), wants{notListening, answered}},
+			{admin, readRemotely("10257"), wants{notListening, answered}},
+		},
+		paper: paper{
+			protocol:   "HTTPS on loopback",
+			server:     "its certificate of the cluster's authority",
+			client:     "a user whom RBAC lets read /metrics",
+			authorized: "the controller manager, which asks the apiserver",
+			lost:       "reach it from another machine, or learn anything but that it is up",
 		},
 	},
 	{
@@ -208,6 +330,15 @@ var channels = []channel{
 		others: []other{
 			{manager, readMetrics, wants{forbidden, answered}},
 			{kubeProxy, readMetrics, wants{forbidden, ""}},
+			{nobody, readRemotely("10259"), wants{notListening, answered}},
+			{admin, readRemotely("10259"), wants{notListening, answered}},
+		},
+		paper: paper{
+			protocol:   "HTTPS on loopback",
+			server:     "its certificate of the cluster's authority",
+			client:     "a user whom RBAC lets read /metrics",
+			authorized: "the scheduler, which asks the apiserver",
+			lost:       "reach it from another machine, or learn anything but that it is up",
 		},
 	},
 	{
@@ -217,6 +348,26 @@ var channels = []channel{
 		others: []other{
 			{scheduler, readMetrics, wants{forbidden, answered}},
 			{kubeProxy, readConfig, wants{forbidden, answered}},
+			{nobody, request{what: "lists the node's pods on the read-only port", path: "/pods", says: `"PodList"`, to: "node-1:10255"}, wants{notListening, answeredPlain}},
+		},
+		paper: paper{
+			protocol:   "HTTPS",
+			server:     "a certificate of the cluster's authority",
+			client:     "a user whom RBAC lets read nodes/metrics",
+			authorized: "the kubelet, which asks the apiserver",
+			lost:       "learn what runs on a node",
+		},
+	},
+	{
+		name: "kubelet → containerd", from: "node-1", unix: "/run/containerd/containerd.sock",
+		works: wants{answered, ""}, without: wants{byFileMode, ""}, stranger: wants{notAsked, ""},
+		business: []request{{what: "asks for the version"}},
+		paper: paper{
+			protocol:   "gRPC on a socket in the file system",
+			server:     "the folder, which is root's",
+			client:     "being root",
+			authorized: "the socket's mode, 0660 of root",
+			lost:       "start a container, and so be root, as an unprivileged user of the node; there is no port for it, with or without certificates",
 		},
 	},
 }

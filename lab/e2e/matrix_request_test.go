@@ -43,6 +43,8 @@ const (
 	unauthenticated verdict = "401"
 	forbidden       verdict = "403"
 	notListening    verdict = "nothing listens"
+	byFileMode      verdict = "refused by the file's mode"
+	notAsked        verdict = "–"
 )
 
 // A caller is an identity that a request is made with.

@@ -32,7 +32,12 @@ type channel struct {
 	// others are identities that the server's authority has signed, or that another
 	// authority of the cluster has, and what they have no business with.
 	others []other
-	paper  paper
+	// hardenedOnly is a channel that other profiles do not have.
+	hardenedOnly bool
+	// unix is the server's socket, where it has one instead of a port: there is no
+	// certificate, and the file's mode decides.
+	unix  string
+	paper paper
 }
 
 type other struct {
@@ -47,7 +52,7 @@ type wants struct{ hardened, weak verdict }
 
 // paper is what docs/channels.md says of a channel.
 type paper struct {
-	protocol, server, client, authority, authorized, lost string
+	protocol, server, client, authorized, lost string
 }
 
 // A matrix is a cluster to try the channels on.
@@ -55,6 +60,8 @@ type matrix struct {
 	cluster  *cluster
 	weak     bool
 	machines []place
+	// host is this machine, as far as the cluster's owner listens on it.
+	host place
 }
 
 // A place is a network to dial from.
@@ -96,6 +103,7 @@ func startMatrix(t *testing.T, c *cluster, controlPlanes int) *matrix {
 		m.machines = append(m.machines, place{name: s.Name, ip: s.IP, pid: s.PID, net: fmt.Sprintf("/proc/%d/ns/net", s.PID)})
 	}
 	m.machines = append(m.machines, balancer(t, status.OwnerPID))
+	m.host = place{name: "host", pid: status.OwnerPID, net: "/proc/self/ns/net"}
 	c.apply(t, matrixObjects, "apply", "-f", "-")
 	if c.nodes < 2 {
 		c.apply(t, `{apiVersion: v1, kind: Node, metadata: {name: node-2}}`, "apply", "-f", "-")
@@ -125,6 +133,9 @@ func balancer(t *testing.T, owner int) place {
 // machine finds a machine by name. Where the cluster has fewer, the first of its kind
 // stands for it.
 func (m *matrix) machine(name string) place {
+	if name == m.host.name {
+		return m.host
+	}
 	base, _, _ := strings.Cut(name, "-")
 	var first *place
 	for i, p := range m.machines {
@@ -177,7 +188,14 @@ func (m *matrix) roots(t *testing.T, c channel) *x509.CertPool {
 // try runs every cell of every channel.
 func (m *matrix) try(t *testing.T) {
 	for _, c := range channels {
+		if c.hardenedOnly && m.cluster.profile != "hardened" {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
+			if c.unix != "" {
+				m.local(t, c)
+				return
+			}
 			cell := func(name string, as caller, stranger bool, r request, w wants, roots *x509.CertPool) {
 				t.Run(name+"/"+r.what, func(t *testing.T) {
 					pair, err := m.certificate(as, stranger)
@@ -208,6 +226,33 @@ func (m *matrix) ends(t *testing.T, c channel, r request, pair *tls.Certificate,
 		to = r.to
 	}
 	return m.ask(t, c.from, to, r, pair, roots)
+}
+
+// local tries a socket in the file system: as root, which the client is, and as somebody
+// else who is logged in on the machine.
+func (m *matrix) local(t *testing.T, c channel) {
+	t.Helper()
+	ask := []string{"ctr", "--address", c.unix, "version"}
+	for _, tt := range []struct {
+		who  string
+		args []string
+		want verdict
+	}{
+		{"root", ask, m.want(c.works)},
+		{"another user", append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"}, ask...), m.want(c.without)},
+	} {
+		r := m.cluster.enter(t, c.from, tt.args...)
+		got := verdict(fmt.Sprintf("exit code %d: %s", r.code, r.all()))
+		switch {
+		case r.code == 0 && strings.Contains(r.stdout, "Server:"):
+			got = answered
+		case strings.Contains(r.stderr, "permission denied"):
+			got = byFileMode
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s asks for the version: %s, want %s", c.name, tt.who, got, tt.want)
+		}
+	}
 }
 
 // TestMatrix: on the hardened cluster every channel works with its certificate and with
