@@ -19,7 +19,7 @@ import (
 // groupPKI is where the root's help lists pki.
 const groupPKI = "pki"
 
-func newPKI(_ *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+func newPKI(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "pki",
 		GroupID: groupPKI,
@@ -35,6 +35,8 @@ No private key is ever printed. See docs/pki.md.`,
 		newPKIInit(streams),
 		newPKIImport(streams),
 		newPKIRenew(streams),
+		newPKIRotate(kubeFlags, streams),
+		newPKIEncryption(kubeFlags, streams),
 	)
 	return cmd
 }

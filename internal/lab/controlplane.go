@@ -179,6 +179,8 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 		f.set("etcd-keyfile", pki+"/apiserver-etcd-client.key")
 	}
 	f.on(p.Encryption, "encryption-provider-config", h.path(encryptionFile))
+	// Keys are changed without a restart.
+	f.on(p.Encryption, "encryption-provider-config-automatic-reload", "true")
 
 	f.set("kubelet-client-certificate", pki+"/apiserver-kubelet-client.crt")
 	f.set("kubelet-client-key", pki+"/apiserver-kubelet-client.key")
@@ -205,6 +207,9 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 	f.tls(p.TLS)
 	f.on(!p.Profiling, "profiling", "false")
 	f.on(p.Timeout != "", "request-timeout", p.Timeout)
+	// Without it an apiserver that is told to stop waits a minute for watches
+	// that nobody ends.
+	f.set("shutdown-watch-termination-grace-period", "5s")
 	if p.Audit {
 		f.set("audit-policy-file", h.path(auditPolicyFile))
 		f.set("audit-log-path", h.path(auditDir+"/audit.log"))

@@ -3,7 +3,6 @@ package lab
 import (
 	"crypto/rand"
 	_ "embed"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/bulwark-k8s/bulwark/internal/atrest"
 	"github.com/bulwark-k8s/bulwark/internal/pki"
 )
 
@@ -99,24 +99,15 @@ type secrets struct {
 func newSecrets(p APIServerProfile) (secrets, error) {
 	var s secrets
 	if p.Encryption {
-		key := make([]byte, 32)
-		if _, err := rand.Read(key); err != nil {
-			return s, fmt.Errorf("drawing the encryption key: %w", err)
-		}
-		var err error
-		s.encryption, err = yaml.Marshal(document{
-			"apiVersion": "apiserver.config.k8s.io/v1",
-			"kind":       "EncryptionConfiguration",
-			"resources": []document{{
-				"resources": []string{"secrets", "configmaps"},
-				"providers": []document{
-					{"secretbox": document{"keys": []document{{"name": "key1", "secret": base64.StdEncoding.EncodeToString(key)}}}},
-					// Reads what was written before encryption was turned on.
-					{"identity": document{}},
-				},
-			}},
-		})
+		key, err := atrest.NewKey("key1")
 		if err != nil {
+			return s, err
+		}
+		configuration, err := atrest.New(atrest.Secretbox, []string{"secrets", "configmaps"}, key)
+		if err != nil {
+			return s, err
+		}
+		if s.encryption, err = configuration.Encode(); err != nil {
 			return s, err
 		}
 	}

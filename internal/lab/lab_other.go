@@ -27,6 +27,12 @@ func Inspect(context.Context, string, string, Environment) (*Status, error) { re
 // Enter runs a command inside a machine, on Linux.
 func Enter(context.Context, Command, Environment) error { return errNotLinux }
 
+// Open gives access to a cluster, on Linux.
+func Open(string, string, bool, Environment) (*Access, error) { return nil, errNotLinux }
+
+// Close gives everything back, on Linux.
+func (a *Access) Close() error { return nil }
+
 // RunOwner is the owner's life, on Linux.
 func RunOwner(context.Context, string, Environment, *slog.Logger) error { return errNotLinux }
 
