@@ -23,15 +23,17 @@ func newPKI(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.I
 	cmd := &cobra.Command{
 		Use:     "pki",
 		GroupID: groupPKI,
-		Short:   "Make and renew the certificates of a cluster",
+		Short:   "Make, check, renew and roll the certificates of a cluster",
 		Long: `The certificates, keys and kubeconfigs of a cluster, in kubeadm's file layout.
 No private key is ever printed. See docs/pki.md.`,
-		Example: `  bulwark pki init -f cluster.yaml -d prod-pki
+		Example: `  bulwark pki check
+  bulwark pki init -f cluster.yaml -d prod-pki
   bulwark pki renew --all -d /etc/kubernetes --dry-run`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
+		newPKICheck(kubeFlags, streams),
 		newPKIInit(streams),
 		newPKIImport(streams),
 		newPKIRenew(streams),
