@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 
 name=demo
 report=bulwark-report.html
+trust=bulwark-trust.html
 bulwark=bin/bulwark
 kubectl=bin/lab/kubectl
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
@@ -43,9 +44,15 @@ code=0
 "$bulwark" scan --host -o table -o "html=$report" || code=$?
 [ "$code" = 3 ] || { echo "demo: the scan ended with $code, want 3: something is broken in this cluster"; exit 1; }
 
+machines=${KUBECONFIG%/*}/machines
+step "who trusts whom: bulwark pki check $KUBECONFIG $machines -o html=$trust"
+code=0
+"$bulwark" pki check "$KUBECONFIG" "$machines" -o table -o "html=$trust" | sed -n '1,/^AUTHORITIES/{/^AUTHORITIES/!p}' || code=$?
+[ "$code" = 0 ] || [ "$code" = 3 ] || { echo "demo: pki check ended with $code"; exit 1; }
+
 step "next"
 cat <<END
-open $report in a browser
+open $report and $trust in a browser
 export KUBECONFIG=$KUBECONFIG
 $bulwark explain pod.privileged     why, and how to fix it
 $bulwark down --name $name            removes the cluster and everything it made
