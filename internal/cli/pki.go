@@ -32,6 +32,7 @@ No private key is ever printed. See docs/pki.md.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(
 		newPKICheck(kubeFlags, streams),
 		newPKIInit(streams),
