@@ -53,10 +53,20 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/seccomp"
 	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
 	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/accounttokens"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/anonymousgrant"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/clusteradmin"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/createpods"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/createvolumes"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/escalate"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/everyone"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/impersonate"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/nodesproxy"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/podexec"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/portforward"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/readsecrets"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/signcertificates"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/webhookconfigurations"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/secret/environment"
@@ -122,10 +132,20 @@ var catalog = []*control.Control{
 	seccomp.Control,
 	tokenmount.Control,
 	writableroot.Control,
+	accounttokens.Control,
 	anonymousgrant.Control,
 	clusteradmin.Control,
+	createpods.Control,
+	createvolumes.Control,
+	escalate.Control,
 	everyone.Control,
+	impersonate.Control,
+	nodesproxy.Control,
+	podexec.Control,
+	portforward.Control,
 	readsecrets.Control,
+	signcertificates.Control,
+	webhookconfigurations.Control,
 	wildcard.Control,
 	schedulerprofiling.Control,
 	environment.Control,

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
-
 	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -46,7 +44,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		}
 		v := r.Object(role)
 		for i, rule := range cluster.Rules(role) {
-			if !wild(rule) {
+			if !authz.Wild(&rule) {
 				continue
 			}
 			f := v.Broken(fmt.Sprintf("rules[%d]", i), fmt.Sprintf("%s on *", strings.Join(rule.Verbs, ", ")), "verbs and resources by name")
@@ -61,24 +59,4 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			f.Because("held by %s", strings.Join(slices.Compact(who), ", "))
 		}
 	}
-}
-
-// wild reports whether a rule gives power over resources that it does not name. On the
-// group of an operator's own kinds that is a list by another name, so only the groups
-// of Kubernetes count.
-func wild(rule rbacv1.PolicyRule) bool {
-	writes := slices.ContainsFunc(rule.Verbs, func(verb string) bool {
-		return slices.Contains([]string{"*", "create", "update", "patch", "delete", "deletecollection"}, verb)
-	})
-	return writes && slices.Contains(rule.Resources, "*") && len(rule.ResourceNames) == 0 &&
-		slices.ContainsFunc(rule.APIGroups, func(group string) bool {
-			return group == "*" || !strings.Contains(group, ".") || slices.Contains(builtin, group)
-		})
-}
-
-// builtin are the groups with a dot in their name whose kinds decide over others.
-var builtin = []string{
-	"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io",
-	"authorization.k8s.io", "certificates.k8s.io", "networking.k8s.io", "node.k8s.io", "rbac.authorization.k8s.io",
-	"storage.k8s.io", "flowcontrol.apiserver.k8s.io",
 }

@@ -1,0 +1,35 @@
+// Package createpods finds roles that run pods beyond one namespace.
+package createpods
+
+import (
+	_ "embed"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is rbac.createpods.
+var Control = &control.Control{
+	ID:       "rbac.createpods",
+	Title:    "Role runs pods in every namespace",
+	Severity: control.High,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.RoleBindings, cluster.ClusterRoleBindings},
+	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("5.1.4"), control.MITRE("T1610")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	acts := authz.Acts("", authz.Write, []string{"replicationcontrollers"})
+	// A pod's image is about all of it that can be changed, and running it anew is enough.
+	acts = append(acts, authz.Act{Verb: "create", Resource: "pods"}, authz.Act{Verb: "patch", Resource: "pods"}, authz.Act{Verb: "update", Resource: "pods"})
+	acts = append(acts, authz.Acts("apps", authz.Write, []string{"deployments", "daemonsets", "statefulsets", "replicasets"})...)
+	acts = append(acts, authz.Acts("batch", authz.Write, []string{"jobs", "cronjobs"})...)
+	authz.Judge(s, r, authz.Beyond, "a RoleBinding in each namespace that needs it", acts...)
+}
