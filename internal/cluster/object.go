@@ -57,8 +57,10 @@ func (r Ref) Compare(o Ref) int {
 type Source struct {
 	// Origin is the API path, file path, process or address that was read.
 	Origin string `json:"origin"`
-	// Line is the first line of the document in a file, counted from 1; 0 elsewhere.
-	Line int `json:"line,omitempty"`
+	// Line and Column are where the object begins in a file, counted from 1; 0
+	// elsewhere. Together they tell the items of a list on one line apart.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
 	// ResourceVersion is the version of a live object.
 	ResourceVersion string `json:"resourceVersion,omitempty"`
 }

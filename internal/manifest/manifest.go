@@ -95,6 +95,8 @@ type Reader struct {
 	b         *cluster.Builder
 	namespace string
 	out       Outcome
+	inputs    map[string]input // by name
+	opened    *opened
 }
 
 // NewReader returns a Reader that fills b. Manifests can hold any kind of object, so
@@ -151,19 +153,22 @@ func (r *Reader) readFile(path string, asked bool) {
 		return
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > MaxFileSize {
+	info, err := f.Stat()
+	regular := err == nil && info.Mode().IsRegular()
+	if regular && info.Size() > MaxFileSize {
 		r.problem(path, 0, fmt.Errorf("the file has %d MB, want at most %d: split it", info.Size()>>20, MaxFileSize>>20))
 		return
 	}
-	r.read(path, f, asked)
+	r.read(path, f, asked, regular)
 }
 
 // Read reads one stream, calling it name.
-func (r *Reader) Read(name string, in io.Reader) { r.read(name, in, true) }
+func (r *Reader) Read(name string, in io.Reader) { r.read(name, in, true, false) }
 
 // read takes one file. With asked, a document that is no Kubernetes object is a
-// problem; found in a folder, it is somebody's values file and skipped.
-func (r *Reader) read(name string, in io.Reader, asked bool) {
+// problem; found in a folder, it is somebody's values file and skipped. With again,
+// the name is a file that can be read a second time.
+func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 	data, err := io.ReadAll(io.LimitReader(in, MaxFileSize+1))
 	switch {
 	case err != nil:
@@ -176,6 +181,7 @@ func (r *Reader) read(name string, in io.Reader, asked bool) {
 		r.problem(name, 0, errors.New("the file is binary, want YAML or JSON"))
 		return
 	}
+	r.remember(name, data, again)
 	found := 0
 	for line, doc := range documents(data) {
 		n, err := r.document(name, line, doc)
@@ -214,8 +220,8 @@ func (r *Reader) skip(file string, line int, why string) {
 // not take the following ones with it. It yields the line each one starts at.
 func documents(data []byte) func(func(int, []byte) bool) {
 	return func(yield func(int, []byte) bool) {
-		if t := bytes.TrimSpace(data); len(t) > 0 && t[0] == '{' {
-			yield(1, data) // JSON knows no separators
+		if isJSON(data) {
+			yield(1, data) // it knows no separators
 			return
 		}
 		start, line, first := 0, 0, 1
@@ -241,7 +247,7 @@ func documents(data []byte) func(func(int, []byte) bool) {
 				start, first = pos+end, line+1
 				// "--- # comment" is fine; "--- {a: b}" carries content.
 				if rest := bytes.TrimSpace(text[3:]); len(rest) > 0 && rest[0] != '#' {
-					start, first = pos+3, line
+					start, first = pos, line
 				}
 			}
 			pos += end
@@ -261,31 +267,28 @@ func (e *notObjectError) Error() string { return e.why }
 
 // document reads one document and returns how many objects it held.
 func (r *Reader) document(file string, line int, doc []byte) (int, error) {
-	data, lines, err := toJSON(doc, line)
+	data, lay, err := toJSON(doc, line)
 	if err != nil {
 		return 0, err
 	}
 	if data == nil {
 		return 0, nil // only comments
 	}
-	if lines == nil {
-		lines = func(int) int { return 0 }
-	}
-	return r.object(cluster.Source{Origin: file, Line: line + lines(-1)}, data, func(i int) int { return line + lines(i) })
+	at, _ := lay(-1)
+	return r.object(cluster.Source{Origin: file, Line: at.line, Column: at.column}, data, lay)
 }
 
 // toJSON turns a YAML document into JSON, refusing duplicate keys as the API server's
-// strict decoding does. The returned function gives the line (from 0) at which item i
-// of a List starts, or the document itself for -1. The document starts at line first
-// of its file.
-func toJSON(doc []byte, first int) ([]byte, func(int) int, error) {
-	if t := bytes.TrimSpace(doc); len(t) > 0 && t[0] == '{' && json.Valid(t) {
+// strict decoding does. The document starts at line first of its file.
+func toJSON(doc []byte, first int) ([]byte, layout, error) {
+	if isJSON(doc) {
+		t := bytes.TrimSpace(doc)
 		var v any
 		strict, err := kjson.UnmarshalStrict(t, &v)
 		if err = errors.Join(append(strict, err)...); err != nil {
 			return nil, nil, oneLine(err)
 		}
-		return t, nil, nil
+		return t, jsonLayout(doc, first), nil
 	}
 	if isTemplate(doc) {
 		return nil, nil, &notObjectError{"it is a template: render it first (helm template)"}
@@ -312,7 +315,7 @@ func toJSON(doc []byte, first int) ([]byte, func(int) int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return out, func(i int) int { return lineOf(node.Content[0], i) - 1 }, nil
+	return out, yamlLayout(node.Content[0], spots(doc, first)), nil
 }
 
 // isTemplate reports whether a line of the document begins with a Go template action,
@@ -324,18 +327,6 @@ func isTemplate(doc []byte) bool {
 		}
 	}
 	return false
-}
-
-func lineOf(root *yaml.Node, item int) int {
-	if item < 0 || root.Kind != yaml.MappingNode {
-		return root.Line
-	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value == "items" && item < len(root.Content[i+1].Content) {
-			return root.Content[i+1].Content[item].Line
-		}
-	}
-	return root.Line
 }
 
 func stringKeys(v any, at string) error {
@@ -409,7 +400,7 @@ type header struct {
 }
 
 // object reads one object, or a list of them.
-func (r *Reader) object(src cluster.Source, data []byte, itemLine func(int) int) (int, error) {
+func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error) {
 	var h header
 	if err := json.Unmarshal(data, &h); err != nil || h.Kind == "" || h.APIVersion == "" {
 		return 0, &notObjectError{"it has no apiVersion and kind, so it is no Kubernetes object"}
@@ -419,13 +410,12 @@ func (r *Reader) object(src cluster.Source, data []byte, itemLine func(int) int)
 		var errs []error
 		for i, item := range h.Items {
 			s := src
-			if s.Line > 0 {
-				s.Line = itemLine(i)
-			}
+			at, inner := lay(i)
+			s.Line, s.Column = at.line, at.column
 			item, err := withType(item, h.APIVersion, strings.TrimSuffix(h.Kind, "List"))
 			if err == nil {
 				var m int
-				m, err = r.object(s, item, func(int) int { return s.Line })
+				m, err = r.object(s, item, inner)
 				n += m
 			}
 			if err != nil {

@@ -1,0 +1,554 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"hash/maphash"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// A spot is where something begins in a file: line and character, counted from 1.
+type spot struct{ line, column int }
+
+// A layout gives the spots of one document's objects: its own for -1, and those of a
+// List's items.
+type layout func(item int) (spot, layout)
+
+// An input is what Locate needs to read a file a second time.
+type input struct {
+	sum  uint64 // a file that changed since is not searched
+	data []byte // only where it cannot be read again, as from a pipe
+}
+
+var seed = maphash.MakeSeed()
+
+// remember keeps as little of an input as finding lines in it takes.
+func (r *Reader) remember(name string, data []byte, again bool) {
+	in := input{sum: maphash.Bytes(seed, data)}
+	if !again {
+		in.data = data
+	}
+	if r.inputs == nil {
+		r.inputs = map[string]input{}
+	}
+	r.inputs[name] = in
+}
+
+// Locate returns the line and the column, both counted from 1, at which the field at a
+// control's path stands in the file that src was read from; where the field is not
+// there, those of the nearest parent that is. An alias leads to its anchor, where the
+// text is. It is not ok where src is no file, or the file changed since.
+//
+// It reads and parses the file again and keeps only the last one, so ask for all
+// fields of one file, and of one object in it, in a row. It is not safe for
+// concurrent use.
+func (r *Reader) Locate(src cluster.Source, path string) (line, column int, ok bool) {
+	if src.Line < 1 {
+		return 0, 0, false
+	}
+	if r.opened == nil || r.opened.name != src.Origin {
+		in, known := r.inputs[src.Origin]
+		if !known {
+			return 0, 0, false
+		}
+		data := in.data
+		if data == nil {
+			read, err := os.ReadFile(src.Origin)
+			if err != nil {
+				return 0, 0, false
+			}
+			data = read
+		}
+		if maphash.Bytes(seed, data) != in.sum {
+			return 0, 0, false
+		}
+		r.opened = &opened{name: src.Origin, data: data}
+	}
+	o, ok := r.opened.object(spot{src.Line, src.Column})
+	if !ok {
+		return 0, 0, false
+	}
+	at := o.at(find(o.node, path))
+	return at.line, at.column, true
+}
+
+// An opened is the file that was searched last.
+type opened struct {
+	name string
+	data []byte
+	// first is the line of the document whose objects are in objects.
+	first   int
+	objects map[spot]located
+}
+
+// A located is one object of a document: its tree, or for JSON the text to make it of.
+type located struct {
+	node *yaml.Node
+	json []byte
+	at   func(*yaml.Node) spot
+}
+
+// object returns the object that begins at a spot.
+func (o *opened) object(at spot) (located, bool) {
+	var first int
+	var doc []byte
+	for line, text := range documents(o.data) {
+		if line > at.line {
+			break
+		}
+		first, doc = line, text
+	}
+	if doc == nil {
+		return located{}, false
+	}
+	if o.objects == nil || o.first != first {
+		o.first, o.objects = first, map[spot]located{}
+		o.parse(first, doc)
+	}
+	l, ok := o.objects[at]
+	if ok && l.node == nil {
+		c := cursor{data: l.json, spot: at}
+		l.node = c.value()
+		for s, other := range o.objects { // only one JSON object is kept as a tree
+			if other.json != nil && other.node != nil {
+				other.node = nil
+				o.objects[s] = other
+			}
+		}
+		o.objects[at] = l
+	}
+	return l, ok
+}
+
+// parse fills objects with what one document holds.
+func (o *opened) parse(first int, doc []byte) {
+	if isJSON(doc) {
+		whole, items := jsonItems(doc, first)
+		at := func(n *yaml.Node) spot { return spot{n.Line, n.Column} }
+		o.objects[whole.spot] = located{json: whole.data, at: at}
+		for _, item := range items {
+			o.objects[item.spot] = located{json: item.data, at: at}
+		}
+		return
+	}
+	var root yaml.Node
+	if yaml.Unmarshal(doc, &root) != nil || len(root.Content) == 0 {
+		return
+	}
+	at := spots(doc, first)
+	var add func(n *yaml.Node, depth int)
+	add = func(n *yaml.Node, depth int) {
+		object := resolve(n)
+		o.objects[at(n)] = located{node: object, at: at}
+		if items := itemsOf(object); items != nil && depth > 0 {
+			for _, item := range items.Content {
+				add(item, depth-1)
+			}
+		}
+	}
+	add(root.Content[0], 8)
+}
+
+// yamlLayout is the layout of a YAML document.
+func yamlLayout(n *yaml.Node, at func(*yaml.Node) spot) layout {
+	return func(i int) (spot, layout) {
+		if items := itemsOf(resolve(n)); i >= 0 && items != nil && i < len(items.Content) {
+			return at(items.Content[i]), yamlLayout(items.Content[i], at)
+		}
+		return at(n), yamlLayout(n, at)
+	}
+}
+
+// jsonLayout is the layout of a JSON document. Lists within lists share one spot.
+func jsonLayout(doc []byte, first int) layout {
+	var whole jsonItem
+	var items []jsonItem
+	return func(i int) (spot, layout) {
+		if whole.data == nil {
+			whole, items = jsonItems(doc, first)
+		}
+		at := whole.spot
+		if i >= 0 && i < len(items) {
+			at = items[i].spot
+		}
+		var same layout
+		same = func(int) (spot, layout) { return at, same }
+		return at, same
+	}
+}
+
+func itemsOf(n *yaml.Node) *yaml.Node {
+	if _, v := field(n, "items"); v != nil && v.Kind == yaml.SequenceNode {
+		return v
+	}
+	return nil
+}
+
+// spots returns where the parser's nodes stand in the file. The parser counts lines
+// from the document's start, and breaks them at more characters than editors do: at
+// a lone CR, NEL, LS and PS.
+func spots(doc []byte, first int) func(*yaml.Node) spot {
+	var starts []spot // of the parser's lines; nil where it counts as editors do
+	if bytes.ContainsAny(doc, "\r\u0085\u2028\u2029") {
+		at := spot{first, 1}
+		starts = append(starts, at)
+		for i := 0; i < len(doc); {
+			c, n := utf8.DecodeRune(doc[i:])
+			i += n
+			at.column++
+			switch {
+			case c == '\n':
+				at = spot{at.line + 1, 1}
+			case c == '\r' && i < len(doc) && doc[i] == '\n':
+				continue // a break together with what follows
+			case c != '\r' && c != '\u0085' && c != '\u2028' && c != '\u2029':
+				continue
+			}
+			starts = append(starts, at)
+		}
+	}
+	return func(n *yaml.Node) spot {
+		if starts == nil || n.Line > len(starts) {
+			return spot{first - 1 + n.Line, n.Column}
+		}
+		at := starts[max(n.Line-1, 0)]
+		return spot{at.line, at.column + n.Column - 1}
+	}
+}
+
+// find returns the node that a control's path leads to, or the last one on the way:
+// for a field its key, where a reader looks for it.
+func find(root *yaml.Node, path string) *yaml.Node {
+	if strings.HasPrefix(path, "--") {
+		return findFlag(root, path)
+	}
+	at, in := root, root
+	for _, s := range steps(path) {
+		in = resolve(in)
+		key, value := (*yaml.Node)(nil), (*yaml.Node)(nil)
+		switch in.Kind {
+		case yaml.MappingNode:
+			key, value = field(in, s)
+		case yaml.SequenceNode:
+			value = item(in, s)
+			key = value
+		}
+		if value == nil {
+			return at
+		}
+		at, in = key, value
+	}
+	return at
+}
+
+// steps cuts a path such as spec.containers[cart].image. What is no path has steps
+// that lead nowhere.
+func steps(path string) []string {
+	var out []string
+	for path != "" {
+		if path[0] == '[' {
+			name, rest, _ := strings.Cut(path[1:], "]")
+			out = append(out, name)
+			path = strings.TrimPrefix(rest, ".")
+			continue
+		}
+		end := strings.IndexAny(path, ".[")
+		if end < 0 {
+			end = len(path)
+		}
+		out = append(out, path[:end])
+		path = strings.TrimPrefix(path[end:], ".")
+	}
+	return out
+}
+
+// field returns a mapping's key and value. What is merged with "<<" yields to what is
+// written out.
+func field(n *yaml.Node, name string) (key, value *yaml.Node) {
+	seen := map[*yaml.Node]bool{} // merges of merges must not multiply
+	var look func(*yaml.Node) bool
+	look = func(n *yaml.Node) bool {
+		if n.Kind != yaml.MappingNode || seen[n] {
+			return false
+		}
+		merges := false
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if k := n.Content[i]; k.Tag == "!!merge" {
+				merges = true
+			} else if k.Value == name {
+				key, value = k, resolve(n.Content[i+1])
+				return true
+			}
+		}
+		if !merges {
+			return false
+		}
+		seen[n] = true
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Tag != "!!merge" {
+				continue
+			}
+			from := []*yaml.Node{resolve(n.Content[i+1])}
+			if from[0].Kind == yaml.SequenceNode {
+				from = from[0].Content
+			}
+			if slices.ContainsFunc(from, func(m *yaml.Node) bool { return look(resolve(m)) }) {
+				return true
+			}
+		}
+		return false
+	}
+	look(n)
+	return key, value
+}
+
+// item returns a list's item by its name, its value or its index.
+func item(n *yaml.Node, name string) *yaml.Node {
+	for _, it := range n.Content {
+		switch v := resolve(it); v.Kind {
+		case yaml.MappingNode:
+			if _, got := field(v, "name"); got != nil && got.Kind == yaml.ScalarNode && got.Value == name {
+				return it
+			}
+		case yaml.ScalarNode:
+			if v.Value == name {
+				return it
+			}
+		}
+	}
+	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {
+		return n.Content[i]
+	}
+	return nil
+}
+
+// findFlag returns the argument of a static pod that sets a flag, or the key of the
+// command that does not.
+func findFlag(root *yaml.Node, flag string) *yaml.Node {
+	var command *yaml.Node
+	var walk func(*yaml.Node) *yaml.Node
+	walk = func(n *yaml.Node) *yaml.Node {
+		if n.Kind == yaml.ScalarNode && (n.Value == flag || strings.HasPrefix(n.Value, flag+"=")) {
+			return n
+		}
+		for i, child := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 0 {
+				if command == nil && slices.Contains([]string{"command", "args"}, child.Value) {
+					command = child
+				}
+				continue
+			}
+			if found := walk(child); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	if found := walk(root); found != nil {
+		return found
+	}
+	if command != nil {
+		return command
+	}
+	return root
+}
+
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+// isJSON reports whether a document is one JSON object. It is then no YAML to us: no
+// parser of YAML is as fast, and some stop at tabs.
+func isJSON(doc []byte) bool {
+	t := bytes.TrimSpace(doc)
+	return len(t) > 0 && t[0] == '{' && json.Valid(t)
+}
+
+// A jsonItem is one object in a JSON document.
+type jsonItem struct {
+	spot
+	data []byte
+}
+
+// jsonItems returns a valid JSON document's object and, where it is a List, the items.
+func jsonItems(doc []byte, first int) (whole jsonItem, items []jsonItem) {
+	c := &cursor{data: doc, spot: spot{first, 1}}
+	c.space()
+	whole.spot, whole.data = c.spot, c.data
+	c.members(func(key string) {
+		if key != "items" || c.peek() != '[' {
+			c.skip()
+			return
+		}
+		items = nil
+		c.elements(func() {
+			it := jsonItem{spot: c.spot, data: c.data}
+			c.skip()
+			it.data = it.data[:len(it.data)-len(c.data)]
+			items = append(items, it)
+		})
+	})
+	return whole, items
+}
+
+// A cursor walks over valid JSON and knows where it is.
+type cursor struct {
+	data []byte // what is left
+	spot
+}
+
+func (c *cursor) peek() byte {
+	if len(c.data) == 0 {
+		return 0
+	}
+	return c.data[0]
+}
+
+func (c *cursor) advance(n int) {
+	for _, b := range c.data[:n] {
+		switch {
+		case b == '\n':
+			c.spot = spot{c.line + 1, 1}
+		case utf8.RuneStart(b):
+			c.column++
+		}
+	}
+	c.data = c.data[n:]
+}
+
+func (c *cursor) space() {
+	n := 0
+	for n < len(c.data) && strings.IndexByte(" \t\r\n", c.data[n]) >= 0 {
+		n++
+	}
+	c.advance(n)
+}
+
+// members calls each with every key of an object; each moves past the value.
+func (c *cursor) members(each func(key string)) {
+	c.elements(func() {
+		key := c.scalar()
+		c.space()
+		c.advance(min(1, len(c.data))) // the colon
+		c.space()
+		each(key.Value)
+	})
+}
+
+// elements calls each at every element of an array or object; each moves past it.
+func (c *cursor) elements(each func()) {
+	c.advance(1)
+	for {
+		c.space()
+		switch c.peek() {
+		case 0:
+			return
+		case ']', '}':
+			c.advance(1)
+			return
+		case ',':
+			c.advance(1)
+			continue
+		}
+		each()
+	}
+}
+
+// skip moves past one value.
+func (c *cursor) skip() {
+	depth, n := 0, 0
+	for n < len(c.data) {
+		switch c.data[n] {
+		case '"':
+			n += stringEnd(c.data[n:])
+		case '{', '[':
+			depth++
+			n++
+		case '}', ']':
+			if depth--; depth < 0 { // a scalar was the last of its parent
+				c.advance(n)
+				return
+			}
+			n++
+		case ',':
+			if depth == 0 {
+				c.advance(n)
+				return
+			}
+			n++
+			continue
+		default:
+			n++
+			continue
+		}
+		if depth == 0 {
+			break
+		}
+	}
+	c.advance(n)
+}
+
+// stringEnd is the length of the string that text begins with.
+func stringEnd(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(text)
+}
+
+func (c *cursor) scalar() *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Line: c.line, Column: c.column}
+	if c.peek() == '"' {
+		end := stringEnd(c.data)
+		if json.Unmarshal(c.data[:end], &n.Value) != nil {
+			n.Value = string(c.data[:end])
+		}
+		c.advance(end)
+		return n
+	}
+	end := bytes.IndexAny(c.data, ",]}: \t\r\n")
+	if end < 0 {
+		end = len(c.data)
+	}
+	n.Value = string(c.data[:end])
+	c.advance(max(end, min(1, len(c.data))))
+	return n
+}
+
+// value makes the tree of one value, as the YAML parser would.
+func (c *cursor) value() *yaml.Node {
+	c.space()
+	n := &yaml.Node{Line: c.line, Column: c.column}
+	switch c.peek() {
+	case '{':
+		n.Kind = yaml.MappingNode
+		c.elements(func() {
+			key := c.scalar()
+			c.space()
+			c.advance(min(1, len(c.data)))
+			n.Content = append(n.Content, key, c.value())
+		})
+	case '[':
+		n.Kind = yaml.SequenceNode
+		c.elements(func() { n.Content = append(n.Content, c.value()) })
+	default:
+		return c.scalar()
+	}
+	return n
+}
