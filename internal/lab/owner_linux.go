@@ -222,6 +222,15 @@ func (o *owner) balance(ctx context.Context, dial fabric.Dial, listeners ...net.
 		return apiServerProbe(h, h.file, "scheduler.conf").Check(ctx, probe.Dial(dial))
 	}
 	go b.Watch(ctx)
+	go func() {
+		machines := map[string]string{}
+		for backend, h := range hosts {
+			machines[h.Name] = backend
+		}
+		if err := o.takeOrders(ctx, b, machines); err != nil {
+			o.log.Error("serving the control socket", "error", err)
+		}
+	}()
 	for _, l := range listeners {
 		go func() {
 			if err := b.Serve(ctx, l); err != nil {

@@ -254,13 +254,58 @@ func (g *group) open(p Process) (*Child, error) {
 		return nil, err
 	}
 	defer null.Close()
-	return g.Start(p.Path, append([]string{p.Path}, p.Args...), &syscall.ProcAttr{
+	args := p.Args
+	if own, err := ReadArguments(filepath.Dir(g.file)); err != nil {
+		return nil, err
+	} else if other, ok := own[p.Name]; ok {
+		args = other
+	}
+	return g.Start(p.Path, append([]string{p.Path}, args...), &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   append(os.Environ(), p.Env...),
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
 		// A group of its own: a signal to ours must not reach it behind our back.
 		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
 	})
+}
+
+// argumentsFile is beside the report: what an administrator has changed in
+// processes' arguments since the machine was described.
+const argumentsFile = "arguments.json"
+
+// ReadArguments reads them by process, from the report's folder.
+func ReadArguments(dir string) (map[string][]string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, argumentsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading changed arguments: %w", err)
+	}
+	var own map[string][]string
+	if err := json.Unmarshal(data, &own); err != nil {
+		return nil, fmt.Errorf("reading changed arguments: %w", err)
+	}
+	return own, nil
+}
+
+// WriteArguments changes them. Each process takes them at its next start.
+func WriteArguments(dir string, own map[string][]string) error {
+	name := filepath.Join(dir, argumentsFile)
+	if len(own) == 0 {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing changed arguments: %w", err)
+		}
+		return nil
+	}
+	data, err := json.Marshal(own)
+	if err != nil {
+		return fmt.Errorf("encoding changed arguments: %w", err)
+	}
+	if err := errors.Join(os.WriteFile(name+".new", data, 0o600), os.Rename(name+".new", name)); err != nil {
+		return fmt.Errorf("writing changed arguments: %w", err)
+	}
+	return nil
 }
 
 // stop asks the child to end, and then no longer asks.
