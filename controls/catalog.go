@@ -54,18 +54,32 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
 	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/accounttokens"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/aggregated"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/anonymousgrant"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/apiservices"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/changenamespaces"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/changenetwork"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/changenodes"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/clusteradmin"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/createpods"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/createvolumes"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/deletedata"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/deleteevents"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/endpoints"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/escalate"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/everyone"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/impersonate"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/masters"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/missingaccount"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/missingrole"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/namespaceaccounts"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/nodegroup"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/nodesproxy"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/podexec"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/portforward"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/readsecrets"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/signcertificates"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/systemconfig"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/webhookconfigurations"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
@@ -133,18 +147,32 @@ var catalog = []*control.Control{
 	tokenmount.Control,
 	writableroot.Control,
 	accounttokens.Control,
+	aggregated.Control,
 	anonymousgrant.Control,
+	apiservices.Control,
+	changenamespaces.Control,
+	changenetwork.Control,
+	changenodes.Control,
 	clusteradmin.Control,
 	createpods.Control,
 	createvolumes.Control,
+	deletedata.Control,
+	deleteevents.Control,
+	endpoints.Control,
 	escalate.Control,
 	everyone.Control,
 	impersonate.Control,
+	masters.Control,
+	missingaccount.Control,
+	missingrole.Control,
+	namespaceaccounts.Control,
+	nodegroup.Control,
 	nodesproxy.Control,
 	podexec.Control,
 	portforward.Control,
 	readsecrets.Control,
 	signcertificates.Control,
+	systemconfig.Control,
 	webhookconfigurations.Control,
 	wildcard.Control,
 	schedulerprofiling.Control,

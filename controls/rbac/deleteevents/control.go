@@ -1,0 +1,32 @@
+// Package deleteevents finds roles that wipe away events.
+package deleteevents
+
+import (
+	_ "embed"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is rbac.deleteevents.
+var Control = &control.Control{
+	ID:       "rbac.deleteevents",
+	Title:    "Role deletes events",
+	Severity: control.Low,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.RoleBindings, cluster.ClusterRoleBindings},
+	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
+	Check:    check,
+	Refs:     []control.Ref{control.MITRE("T1070")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	acts := authz.Acts("", []string{"delete", "deletecollection"}, []string{"events"})
+	acts = append(acts, authz.Acts("events.k8s.io", []string{"delete", "deletecollection"}, []string{"events"})...)
+	authz.Judge(s, r, authz.Anywhere, "no delete", acts...)
+}
