@@ -83,7 +83,7 @@ var channels = []channel{
 			server:     "etcd's certificate for that machine",
 			client:     "its own certificate of etcd's authority, demanded in the handshake",
 			authorized: "etcd's authority, which signs nothing but etcd's members, its health check and the apiserver",
-			lost:       "read or write the cluster's state around the API: no certificate of a node, a component or an administrator is one of etcd's",
+			lost:       "read or write the cluster's state around the API: no certificate of a node, of an administrator or of another component is one of etcd's",
 		},
 	},
 	{

@@ -44,7 +44,7 @@ func TestMatrixDocument(t *testing.T) {
 	}
 }
 
-// table writes Markdown with columns of one width.
+// table writes Markdown, with columns of one width where that helps the eye.
 func table(head []string, rows [][]string) string {
 	width := make([]int, len(head))
 	for _, row := range append([][]string{head}, rows...) {
@@ -52,11 +52,16 @@ func table(head []string, rows [][]string) string {
 			width[i] = max(width[i], len([]rune(cell)))
 		}
 	}
+	for i := range width {
+		if width[i] > 70 {
+			width[i] = 3
+		}
+	}
 	var b strings.Builder
 	line := func(row []string, fill string) {
 		b.WriteString("|")
 		for i, cell := range row {
-			fmt.Fprintf(&b, " %s%s |", cell, strings.Repeat(fill, width[i]-len([]rune(cell))))
+			fmt.Fprintf(&b, " %s%s |", cell, strings.Repeat(fill, max(0, width[i]-len([]rune(cell)))))
 		}
 		b.WriteString("\n")
 	}
@@ -68,13 +73,25 @@ func table(head []string, rows [][]string) string {
 	return b.String()
 }
 
+// authority names the one that both ends trust, or each its own.
+func authority(c channel) string {
+	server := map[string]string{"ca": "the cluster's", "etcd/ca": "etcd's"}[c.ca]
+	switch {
+	case c.unix != "":
+		return "none"
+	case c.as.file == frontProxy.file:
+		return server + " for the server, the front proxy's for the client"
+	}
+	return server
+}
+
 func channelTable() string {
 	var rows [][]string
 	for _, c := range channels {
 		p := c.paper
-		rows = append(rows, []string{c.name, p.protocol, p.server, p.client, p.authorized, p.lost})
+		rows = append(rows, []string{c.name, p.protocol, p.server, p.client, authority(c), p.authorized, p.lost})
 	}
-	return table([]string{"channel", "protocol", "the server proves itself with", "the client with", "what it may do is decided by", "an attacker in that place can no longer"}, rows)
+	return table([]string{"channel", "protocol", "the server proves itself with", "the client with", "authority", "what it may do is decided by", "an attacker in that place can no longer"}, rows)
 }
 
 // both says what a cell ends with on the two clusters, in one word where they agree.

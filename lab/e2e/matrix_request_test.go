@@ -90,28 +90,31 @@ func (m *matrix) certificate(c caller, stranger bool) (*tls.Certificate, error) 
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, key, err := anotherAuthority(real.Issuer)
 	if err != nil {
 		return nil, err
 	}
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: real.Issuer, NotBefore: real.NotBefore, NotAfter: real.NotAfter,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	return issue(authority, key, real.Subject)
+	return issue(authority, key, &x509.Certificate{Subject: real.Subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
 
-// issue signs a client certificate. It knows nothing of internal/pki, whose work the
-// matrix judges.
-func issue(authority *x509.Certificate, signer crypto.Signer, subject pkix.Name) (*tls.Certificate, error) {
+// anotherAuthority makes one that has only its name in common with the cluster's.
+func anotherAuthority(name pkix.Name) (*x509.Certificate, crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: name, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, key, err
+}
+
+// issue signs a certificate. It knows nothing of internal/pki, whose work the matrix
+// judges.
+func issue(authority *x509.Certificate, signer crypto.Signer, leaf *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: subject, NotBefore: authority.NotBefore, NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
+	leaf.SerialNumber, leaf.NotBefore, leaf.NotAfter = big.NewInt(2), authority.NotBefore, time.Now().Add(time.Hour)
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, key.Public(), signer)
 	if err != nil {
 		return nil, err
@@ -146,7 +149,9 @@ func (m *matrix) pair(c caller) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return issue(authority, pair.PrivateKey.(crypto.Signer), pkix.Name{CommonName: c.forged})
+	return issue(authority, pair.PrivateKey.(crypto.Signer), &x509.Certificate{
+		Subject: pkix.Name{CommonName: c.forged}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 }
 
 // file is a machine's file as the host has it. A cluster with fewer machines has the
@@ -233,6 +238,12 @@ func (m *matrix) judged(ctx context.Context, from, address string, config *tls.C
 	return err
 }
 
+// refusesCertificate is whether the other side ended a handshake because of the client's
+// certificate, or because it has none.
+func refusesCertificate(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "remote error: tls:") && strings.Contains(err.Error(), "certificate")
+}
+
 func (m *matrix) once(ctx context.Context, from, address string, r request, pair *tls.Certificate, roots *x509.CertPool) (verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -270,7 +281,7 @@ func (m *matrix) once(ctx context.Context, from, address string, r request, pair
 	defer transport.CloseIdleConnections()
 	res, err := send(ctx, transport, "https://"+address, r)
 	if err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
-		if judgement := m.judged(ctx, from, address, config); judgement != nil && strings.Contains(judgement.Error(), "remote error: tls:") {
+		if judgement := m.judged(ctx, from, address, config); refusesCertificate(judgement) {
 			return inHandshake, nil
 		}
 	}

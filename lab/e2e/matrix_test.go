@@ -261,6 +261,7 @@ func TestMatrix(t *testing.T) {
 	m := startMatrix(t, &cluster{name: "e2e-matrix", profile: "hardened", nodes: 2}, 3)
 	t.Run("channels", m.try)
 	t.Run("through the API", m.through)
+	t.Run("impostor", m.impostor)
 	t.Run("ports", m.ports)
 }
 
@@ -270,6 +271,7 @@ func TestMatrixWeak(t *testing.T) {
 	m := startMatrix(t, &cluster{name: "e2e-matrix-weak", profile: "weak", nodes: 1}, 1)
 	t.Run("channels", m.try)
 	t.Run("through the API", m.through)
+	t.Run("impostor", m.impostor)
 	t.Run("ports", m.ports)
 }
 
