@@ -6,6 +6,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/bulwark-k8s/bulwark/internal/etcd"
 )
 
 // Plain is the provider of values that are as they are.
@@ -68,13 +70,13 @@ func UnderOf(value []byte) Under {
 	return Under{Provider: string(parts[0]), Key: string(parts[2])}
 }
 
-// Count reads how the objects of each resource are stored.
-func (e *Etcd) Count(ctx context.Context, registry string, resources []string) ([]Tally, error) {
+// CountIn reads from etcd how the objects of each resource are stored.
+func CountIn(ctx context.Context, from *etcd.Client, registry string, resources []string) ([]Tally, error) {
 	var all []Tally
 	for _, resource := range resources {
 		counts := map[Under]int{}
 		t := Tally{Resource: resource, Counts: []Count{}}
-		err := e.Each(ctx, folder(registry, resource), func(s Stored) {
+		err := from.Each(ctx, folder(registry, resource), func(s etcd.Stored) {
 			counts[UnderOf(s.Prefix)]++
 			t.Objects++
 		})

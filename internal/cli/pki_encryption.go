@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bulwark-k8s/bulwark/internal/atrest"
+	"github.com/bulwark-k8s/bulwark/internal/etcd"
 	"github.com/bulwark-k8s/bulwark/internal/lab"
 	"github.com/bulwark-k8s/bulwark/internal/pki"
 )
@@ -167,30 +168,20 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	return config, nil
 }
 
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
-
-// etcdMember is a client of one member. Over http:// it speaks HTTP/2 too.
-func etcdMember(endpoint string, config *tls.Config, dial dialer) *atrest.Etcd {
-	transport := &http.Transport{TLSClientConfig: config, DialContext: dial, Protocols: new(http.Protocols)}
-	transport.Protocols.SetHTTP2(true)
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	return &atrest.Etcd{Endpoint: strings.TrimRight(endpoint, "/"), Client: &http.Client{Transport: transport}}
-}
-
 // members are the etcd members to ask, and the lab's access if it is a lab's.
-func (f *etcdFlags) members(alone bool) ([]*atrest.Etcd, *lab.Access, error) {
+func (f *etcdFlags) members(alone bool) ([]*etcd.Client, *lab.Access, error) {
 	if f.lab == "" {
 		config, err := f.tls()
 		if err != nil {
 			return nil, nil, err
 		}
-		var all []*atrest.Etcd
+		var all []*etcd.Client
 		for _, e := range f.endpoints {
 			u, err := url.Parse(e)
 			if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 				return nil, nil, misuse("as https://10.0.0.11:2379", "--etcd-endpoints %s: not a URL", e)
 			}
-			all = append(all, etcdMember(e, config, new(net.Dialer).DialContext))
+			all = append(all, etcd.NewClient(e, config, new(net.Dialer).DialContext))
 		}
 		return all, nil, nil
 	}
@@ -202,7 +193,7 @@ func (f *etcdFlags) members(alone bool) ([]*atrest.Etcd, *lab.Access, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var all []*atrest.Etcd
+	var all []*etcd.Client
 	for _, c := range access.ControlPlanes {
 		var config *tls.Config
 		if strings.HasPrefix(c.Etcd, "https:") {
@@ -211,17 +202,17 @@ func (f *etcdFlags) members(alone bool) ([]*atrest.Etcd, *lab.Access, error) {
 				return nil, nil, errors.Join(err, access.Close())
 			}
 		}
-		all = append(all, etcdMember(c.Etcd, config, dialer(c.Dial)))
+		all = append(all, etcd.NewClient(c.Etcd, config, etcd.Dial(c.Dial)))
 	}
 	return all, access, nil
 }
 
 // count asks the first member that answers.
-func (f *etcdFlags) count(members []*atrest.Etcd) func(context.Context, []string) ([]atrest.Tally, error) {
+func (f *etcdFlags) count(members []*etcd.Client) func(context.Context, []string) ([]atrest.Tally, error) {
 	return func(ctx context.Context, resources []string) ([]atrest.Tally, error) {
 		var errs []error
 		for _, m := range members {
-			tallies, err := m.Count(ctx, f.prefix, resources)
+			tallies, err := atrest.CountIn(ctx, m, f.prefix, resources)
 			if err == nil {
 				return tallies, nil
 			}
@@ -411,7 +402,7 @@ func (f *rotateFlags) run(ctx context.Context, kubeFlags *genericclioptions.Conf
 func (f *rotateFlags) inLab(r *atrest.Rotation, config *rest.Config, access *lab.Access) error {
 	var machines atrest.Members
 	for _, c := range access.ControlPlanes {
-		client, err := serverClient(config, c.APIServer, dialer(c.Dial))
+		client, err := serverClient(config, c.APIServer, c.Dial)
 		if err != nil {
 			return err
 		}
@@ -497,7 +488,7 @@ func apiServers(ctx context.Context, config *rest.Config) ([]string, error) {
 }
 
 // serverClient is a client of one apiserver, as the one the kubeconfig names.
-func serverClient(config *rest.Config, server string, dial dialer) (*http.Client, error) {
+func serverClient(config *rest.Config, server string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*http.Client, error) {
 	own := rest.CopyConfig(config)
 	own.Host, own.Dial, own.Timeout = server, dial, 10*time.Second
 	return rest.HTTPClientFor(own)

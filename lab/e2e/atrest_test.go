@@ -15,10 +15,18 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // servingRequest is a manifest of what a kubelet asks for, or somebody who
@@ -142,4 +150,249 @@ func TestKubeletServingRequests(t *testing.T) {
 	may(false, "update", "certificatesigningrequests", "--subresource=status")
 	may(false, "list", "nodes")
 	may(false, "get", "secrets")
+}
+
+// encryption runs `pki encryption` on a cluster of the lab.
+func encryption(t *testing.T, cluster, verb string, args ...string) result {
+	t.Helper()
+	return bulwark(t, append([]string{"pki", "encryption", verb, "--lab", cluster, "--state-dir", stateDir}, args...)...)
+}
+
+// tallies is what `pki encryption status` counts: resource, key or "identity", objects.
+func tallies(t *testing.T, cluster string) map[string]map[string]int {
+	t.Helper()
+	r := encryption(t, cluster, "status", "-o", "json")
+	var out struct {
+		Resources []struct {
+			Resource string
+			Counts   []struct {
+				Provider, Key string
+				Objects       int
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil {
+		t.Fatalf("status: %v\n%s", err, r.all())
+	}
+	all := map[string]map[string]int{}
+	for _, resource := range out.Resources {
+		all[resource.Resource] = map[string]int{}
+		for _, c := range resource.Counts {
+			key := c.Key
+			if c.Provider == "identity" {
+				key = c.Provider
+			}
+			all[resource.Resource][key] += c.Objects
+		}
+	}
+	return all
+}
+
+// onlyKey is the one key that all counted objects are under.
+func onlyKey(t *testing.T, cluster string) string {
+	t.Helper()
+	found := ""
+	for resource, counts := range tallies(t, cluster) {
+		for key := range counts {
+			if found != "" && key != found {
+				t.Errorf("%s: %s under %s, and others under %s", cluster, resource, key, found)
+			}
+			found = key
+		}
+	}
+	return found
+}
+
+// A load is somebody who works with secrets all the while.
+type load struct {
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+	mu       sync.Mutex
+	requests int
+	failures []error
+}
+
+func startLoad(t *testing.T, kubeconfig, namespace string) *load {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS, config.Burst = 1000, 1000
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{stop: cancel}
+	secrets := client.CoreV1().Secrets(namespace)
+	count := func(err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.requests++; err != nil && ctx.Err() == nil {
+			l.failures = append(l.failures, err)
+		}
+	}
+	for worker := range 2 {
+		l.done.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				name, value := fmt.Sprintf("load-%d-%d", worker, n), fmt.Sprint(n)
+				s, err := secrets.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string][]byte{"k": []byte("0")}}, metav1.CreateOptions{})
+				count(err)
+				if err != nil {
+					continue
+				}
+				s.Data["k"] = []byte(value)
+				_, err = secrets.Update(ctx, s, metav1.UpdateOptions{})
+				// The rotation rewrites it too: whoever updates reads again then.
+				for tries := 0; err != nil && tries < 5; tries++ {
+					if s, err = secrets.Get(ctx, name, metav1.GetOptions{}); err == nil {
+						s.Data["k"] = []byte(value)
+						_, err = secrets.Update(ctx, s, metav1.UpdateOptions{})
+					}
+				}
+				count(err)
+				got, err := secrets.Get(ctx, name, metav1.GetOptions{})
+				if err == nil && string(got.Data["k"]) != value {
+					err = fmt.Errorf("secret %s is %q, want %q", name, got.Data["k"], value)
+				}
+				count(err)
+				_, err = secrets.List(ctx, metav1.ListOptions{Limit: 50})
+				count(err)
+				if n%4 != 0 {
+					count(secrets.Delete(ctx, name, metav1.DeleteOptions{}))
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
+	return l
+}
+
+// end stops the load and reports what went wrong.
+func (l *load) end(t *testing.T) {
+	t.Helper()
+	l.stop()
+	l.done.Wait()
+	for i, err := range l.failures {
+		if i == 5 {
+			break
+		}
+		t.Errorf("under load: %v", err)
+	}
+	t.Logf("%d requests under load, %d failures", l.requests, len(l.failures))
+}
+
+// TestEncryptionRotation: the key is changed under load, and the process that
+// does it is killed at every boundary and in the middle; nothing is lost, and
+// the old key is gone.
+func TestEncryptionRotation(t *testing.T) {
+	t.Parallel()
+	c := hardened.get(t)
+	const ns = "e2e-rotation"
+	c.namespace(t, ns)
+	var list strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&list, "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s%03d, namespace: %s}\nstringData: {k: value-%d}\n", i, ns, i*i)
+	}
+	c.apply(t, list.String(), "create", "-f", "-")
+	values := func() string {
+		return c.must(t, "-n", ns, "get", "secrets", "-l", "!load", "-o", `jsonpath={range .items[?(@.data.k)]}{.metadata.name}={.data.k}{"\n"}{end}`)
+	}
+	ours := func() []string {
+		return slices.DeleteFunc(strings.Split(values(), "\n"), func(line string) bool { return strings.HasPrefix(line, "load-") })
+	}
+	before, old := ours(), onlyKey(t, c.name)
+	if len(before) != 200 {
+		t.Fatalf("%d secrets, want 200", len(before))
+	}
+	l := startLoad(t, c.kubeconfig, ns)
+	killed := func(after time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		defer cancel()
+		command(ctx, "", nil, filepath.Join(bin, "bulwark"), "pki", "encryption", "rotate", "--lab", c.name, "--state-dir", stateDir)
+	}
+	for _, place := range []string{
+		"planned", "put", "unrecorded added", "added",
+		"put", "unrecorded switched", "switched",
+		"rewrote secrets", "unrecorded rewritten", "rewritten",
+		"put", "unrecorded retired", "retired",
+	} {
+		// Anywhere, before the place that is meant.
+		if place == "unrecorded added" || place == "rewrote secrets" {
+			for _, after := range []time.Duration{300 * time.Millisecond, 500 * time.Millisecond, 900 * time.Millisecond} {
+				killed(after)
+			}
+		}
+		r := encryption(t, c.name, "rotate", "--die-at", place)
+		if place == "rewrote secrets" && r.code == 0 {
+			t.Fatal("one of the killed runs had come to the end")
+		}
+		if r.code != -1 {
+			t.Fatalf("%s: exit code %d, want a killed process\n%s", place, r.code, r.all())
+		}
+	}
+	l.end(t)
+	now := onlyKey(t, c.name)
+	if now == old || !strings.HasPrefix(now, "key-") {
+		t.Errorf("objects are under %s, and were under %s", now, old)
+	}
+	if after := ours(); !slices.Equal(before, after) {
+		t.Errorf("the secrets have changed: %d before, %d after", len(before), len(after))
+	}
+	file := c.enter(t, "control-plane-1", "cat", "/etc/kubernetes/encryption.yaml").stdout
+	if strings.Contains(file, "name: "+old+"\n") || !strings.Contains(file, "name: "+now+"\n") {
+		t.Error("the apiserver's configuration still has the old key, or lacks the new one")
+	}
+	record, err := os.ReadFile(filepath.Join(stateDir, c.name, "encryption-rotation.json"))
+	if err != nil || strings.Contains(string(record), "secret:") {
+		t.Errorf("the record: %v, with a key in it: %t", err, strings.Contains(string(record), "secret:"))
+	}
+	// A new apiserver reads with what is left.
+	c.enter(t, "control-plane-1", "pkill", "-x", "kube-apiserver")
+	eventually(t, 60*time.Second, func() string {
+		if r := c.kubectl(t, "-n", ns, "get", "secret", "s014", "-o", "jsonpath={.data.k}"); r.stdout != base64.StdEncoding.EncodeToString([]byte("value-196")) {
+			return "after a restart: " + r.all()
+		}
+		return ""
+	})
+}
+
+// TestEncryptionRotationOnThree: no apiserver writes with a key that another
+// one cannot read.
+func TestEncryptionRotationOnThree(t *testing.T) {
+	t.Parallel()
+	const name = "e2e-three-keys"
+	r := bulwark(t, "up", "--name", name, "--nodes", "0", "--control-planes", "3", "--state-dir", stateDir)
+	if r.code != 0 {
+		t.Fatal(r.all())
+	}
+	t.Cleanup(func() {
+		command(context.Background(), "", nil, filepath.Join(bin, "bulwark"), "down", "--name", name, "--state-dir", stateDir)
+	})
+	l := startLoad(t, filepath.Join(stateDir, name, "kubeconfig"), "default")
+	old := onlyKey(t, name)
+	if r := encryption(t, name, "rotate"); r.code != 0 {
+		t.Fatal(r.all())
+	}
+	l.end(t)
+	if now := onlyKey(t, name); now == old {
+		t.Errorf("objects are still under %s", now)
+	}
+}
+
+// TestEncryptionStatusOfWeak: where nothing is encrypted, status says so, and
+// there is no key to change.
+func TestEncryptionStatusOfWeak(t *testing.T) {
+	c := weak.get(t)
+	c.namespace(t, "e2e-plain")
+	c.must(t, "-n", "e2e-plain", "create", "secret", "generic", "s", "--from-literal=k=v")
+	for resource, counts := range tallies(t, c.name) {
+		if len(counts) != 1 || counts["identity"] == 0 {
+			t.Errorf("%s: %v, want all plain", resource, counts)
+		}
+	}
+	if r := encryption(t, c.name, "rotate"); r.code != 1 || !strings.Contains(r.stderr, "does not encrypt") {
+		t.Errorf("rotate: exit code %d\n%s", r.code, r.all())
+	}
 }

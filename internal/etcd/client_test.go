@@ -1,9 +1,8 @@
-package atrest
+package etcd
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -69,17 +68,17 @@ func (f *fakeEtcd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Grpc-Status", "0")
 }
 
-func (f *fakeEtcd) serve(t *testing.T) *Etcd {
+func (f *fakeEtcd) serve(t *testing.T) *Client {
 	t.Helper()
 	server := httptest.NewUnstartedServer(f)
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return &Etcd{Endpoint: server.URL, Client: server.Client()}
+	return &Client{Endpoint: server.URL, HTTP: server.Client()}
 }
 
-// Values are counted over pages, and of each only the first bytes are kept.
-func TestCount(t *testing.T) {
+// Values are read over pages, and of each only the first bytes are kept.
+func TestEach(t *testing.T) {
 	f := &fakeEtcd{values: map[string][]byte{}}
 	put := func(key, value string) {
 		f.keys = append(f.keys, key)
@@ -88,30 +87,25 @@ func TestCount(t *testing.T) {
 	for i := range 2*pageSize + 1 {
 		put(fmt.Sprintf("/registry/secrets/ns/s%06d", i), "k8s:enc:secretbox:v1:key1:"+strings.Repeat("x", 1000))
 	}
-	put("/registry/secrets/ns/z-plain", "k8s\x00plain")
 	put("/registry/secrets/ns/z-big", "k8s:enc:aesgcm:v1:key2:"+strings.Repeat("y", 3<<20))
-	put("/registry/secretsandmore/x", "k8s\x00")
+	put("/registry/secretsandmore/x", "k8s")
 	put("/registry/configmaps/a/b", "")
 	slices.Sort(f.keys)
-	got, err := f.serve(t).Count(t.Context(), DefaultRegistry, []string{"secrets", "configmaps", "leases"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "[{secrets 1003 [{{aesgcm key2} 1} {{identity } 1} {{secretbox key1} 1001}]} {configmaps 1 [{{identity } 1}]} {leases 0 []}]"
-	if text := fmt.Sprint(got); text != want {
-		t.Errorf("got  %s\nwant %s", text, want)
-	}
-	if got[0].Plain() != 1 || got[0].Elsewhere("key1") != 2 {
-		t.Errorf("plain %d, elsewhere %d; want 1 and 2", got[0].Plain(), got[0].Elsewhere("key1"))
-	}
-	if f.calls != 5 {
-		t.Errorf("%d calls, want 5", f.calls)
+	seen := map[string]bool{}
+	err := f.serve(t).Each(t.Context(), "/registry/secrets/", func(s Stored) {
+		seen[s.Key] = true
+		if len(s.Prefix) != prefixBytes || !bytes.HasPrefix(s.Prefix, []byte("k8s:enc:")) {
+			t.Errorf("%s: %d bytes, %q", s.Key, len(s.Prefix), s.Prefix[:8])
+		}
+	})
+	if err != nil || len(seen) != 2*pageSize+2 || f.calls != 3 {
+		t.Errorf("%d keys in %d calls, %v; want %d in 3", len(seen), f.calls, err, 2*pageSize+2)
 	}
 }
 
 func TestRefusalIsReported(t *testing.T) {
 	f := &fakeEtcd{fail: &StatusError{Code: 7, Message: "etcdserver: permission denied"}}
-	_, err := f.serve(t).Count(t.Context(), DefaultRegistry, []string{"secrets"})
+	err := f.serve(t).Each(t.Context(), "/registry/", func(Stored) {})
 	var status *StatusError
 	if !errors.As(err, &status) || status.Code != 7 {
 		t.Errorf("got %v, want a status with code 7", err)
@@ -138,24 +132,4 @@ func FuzzAnswer(f *testing.F) {
 			return err
 		})
 	})
-}
-
-func TestLoaded(t *testing.T) {
-	const hash = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-	answer := ""
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
-	defer server.Close()
-	s := Server{Name: "a", URL: server.URL, Client: server.Client()}
-	ask := func(want string) []string { return waiting(context.Background(), []Server{s}, want) }
-	answer = "# HELP x\napiserver_encryption_config_controller_last_config_info{apiserver_id_hash=\"sha256:ff\",hash=\"" + hash + "\"} 1\n"
-	if left := ask(hash); len(left) > 0 {
-		t.Errorf("loaded, but: %v", left)
-	}
-	if left := ask("sha256:other"); len(left) != 1 || left[0] != "apiserver a: has not loaded the file yet" {
-		t.Errorf("got %v", left)
-	}
-	answer = "# nothing\n"
-	if left := ask(hash); len(left) != 1 || !strings.Contains(left[0], "automatic-reload") {
-		t.Errorf("got %v", left)
-	}
 }

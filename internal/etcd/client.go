@@ -1,28 +1,38 @@
-package atrest
+package etcd
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
-// Etcd reads from a member's client port. A unary call of gRPC is one POST over
-// HTTP/2 with five bytes before the message, which net/http can do; etcd's own
-// client would bring a second TLS stack's worth of dependencies, would hold
-// every value whole in memory, and etcd's JSON gateway cannot tell users apart
-// by their certificates.
-type Etcd struct {
+// Client speaks to a member's client port.
+type Client struct {
 	// Endpoint is https://host:port, or http:// where etcd has no TLS.
 	Endpoint string
-	// Client speaks HTTP/2, with the client certificate.
-	Client *http.Client
+	// HTTP speaks HTTP/2, with the client certificate.
+	HTTP *http.Client
+}
+
+// Dial opens a connection; net.Dialer.DialContext is one.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// NewClient is a client of one member. Without TLS it speaks HTTP/2 too.
+func NewClient(endpoint string, config *tls.Config, dial Dial) *Client {
+	transport := &http.Transport{TLSClientConfig: config, DialContext: dial, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP2(true)
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	return &Client{Endpoint: strings.TrimRight(endpoint, "/"), HTTP: &http.Client{Transport: transport}}
 }
 
 // Stored is one object as etcd has it: its name, and the first bytes of its
@@ -44,13 +54,13 @@ const (
 
 // Each calls visit for every object below a prefix. Values stream by: what is
 // behind their first bytes is dropped as it arrives.
-func (e *Etcd) Each(ctx context.Context, prefix string, visit func(Stored)) error {
+func (c *Client) Each(ctx context.Context, prefix string, visit func(Stored)) error {
 	from, end := []byte(prefix), prefixEnd(prefix)
 	for {
 		last := ""
-		more, err := e.page(ctx, from, end, func(s Stored) { last = s.Key; visit(s) })
+		more, err := c.page(ctx, from, end, func(s Stored) { last = s.Key; visit(s) })
 		if err != nil {
-			return fmt.Errorf("reading %s from etcd %s: %w", prefix, e.Endpoint, err)
+			return fmt.Errorf("reading %s from etcd %s: %w", prefix, c.Endpoint, err)
 		}
 		if !more || last == "" {
 			return nil
@@ -78,12 +88,12 @@ const (
 	kvKey, kvValue                 = 1, 5
 )
 
-func (e *Etcd) page(ctx context.Context, from, end []byte, visit func(Stored)) (more bool, err error) {
+func (c *Client) page(ctx context.Context, from, end []byte, visit func(Stored)) (more bool, err error) {
 	var message []byte
 	message = appendBytes(message, rangeKey, from)
 	message = appendBytes(message, rangeEnd, end)
 	message = binary.AppendUvarint(binary.AppendUvarint(message, rangeLimit<<3|wireVarint), pageSize)
-	body, err := e.call(ctx, "/etcdserverpb.KV/Range", message)
+	body, err := c.call(ctx, "/etcdserverpb.KV/Range", message)
 	if err != nil {
 		return false, err
 	}
@@ -130,15 +140,15 @@ type answer struct {
 	response *http.Response
 }
 
-func (e *Etcd) call(ctx context.Context, method string, message []byte) (*answer, error) {
+func (c *Client) call(ctx context.Context, method string, message []byte) (*answer, error) {
 	framed := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Endpoint+method, bytes.NewReader(append(framed, message...)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Endpoint+method, bytes.NewReader(append(framed, message...)))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/grpc")
 	req.Header.Set("Te", "trailers")
-	res, err := e.Client.Do(req)
+	res, err := c.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}
