@@ -172,7 +172,12 @@ const newPattern = ".bulwark-new-*"
 // WriteNew writes a file that must not exist yet, whole or not at all: the
 // content goes to a temporary file that is then linked to its name, and a link
 // refuses to replace. Missing folders are made.
-func WriteNew(name string, data []byte, mode fs.FileMode) (err error) {
+func WriteNew(name string, data []byte, mode fs.FileMode) error {
+	return writeNew(name, data, mode, true)
+}
+
+// writeNew leaves it to the caller to sync the file, if told so.
+func writeNew(name string, data []byte, mode fs.FileMode, sync bool) (err error) {
 	dir := filepath.Dir(name)
 	// 0755: certificates in here are for every component to read, whoever it
 	// runs as; the keys beside them have modes of their own.
@@ -189,7 +194,10 @@ func WriteNew(name string, data []byte, mode fs.FileMode) (err error) {
 		}
 	}()
 	_, werr := tmp.Write(data)
-	if err := errors.Join(werr, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+	if sync {
+		werr = errors.Join(werr, tmp.Sync())
+	}
+	if err := errors.Join(werr, tmp.Chmod(mode), tmp.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	if err := os.Link(tmp.Name(), name); err != nil {

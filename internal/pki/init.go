@@ -394,8 +394,8 @@ func (r *initRun) inspect(item Item) (bool, error) {
 		if data == nil || err != nil {
 			return false, err
 		}
-		users, err := clientsOf(data)
-		if err != nil || len(users) != 1 {
+		users, _ := clientsOf(data)
+		if len(users) != 1 {
 			return r.stale(item, "it is no kubeconfig with one client certificate"), nil
 		}
 		cert, key, server = users[0].cert, users[0].key, users[0].server

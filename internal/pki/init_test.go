@@ -1,7 +1,6 @@
 package pki
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,8 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -111,14 +108,12 @@ func opensslJudges(t *testing.T, dir string, config Config) {
 	for _, a := range b.Authorities {
 		cas[a.Base] = filepath.Join(dir, a.File+".crt")
 	}
-	judge := func(file string, args ...string) error {
-		args = append([]string{"verify", "-x509_strict", "-attime", strconv.FormatInt(now.Unix(), 10)}, append(args, file)...)
-		out, err := exec.Command(program, args...).CombinedOutput() //nolint:gosec // fixed arguments
-		if err != nil {
-			return fmt.Errorf("openssl %s: %s", strings.Join(args, " "), out)
-		}
-		return nil
+	verify := func(args ...string) (string, error) {
+		args = append([]string{"verify", "-x509_strict", "-attime", strconv.FormatInt(now.Unix(), 10)}, args...)
+		out, err := exec.Command(program, args...).CombinedOutput()
+		return string(out), err
 	}
+	files := map[string]Item{}
 	for _, i := range b.Items {
 		file := filepath.Join(dir, i.Certificate)
 		if i.Kubeconfig != "" {
@@ -131,25 +126,27 @@ func opensslJudges(t *testing.T, dir string, config Config) {
 				t.Fatal(err)
 			}
 		}
-		for base, ca := range cas {
-			err := judge(file, "-CAfile", ca)
-			if (err == nil) != (base == i.Authority) {
-				t.Errorf("%s at %s: %v", i.ID, base, err)
-			}
-		}
-		for purpose, usages := range map[string][]Usage{"sslclient": {Client, ServerAndClient}, "sslserver": {Server, ServerAndClient}} {
-			if err := judge(file, "-CAfile", cas[i.Authority], "-purpose", purpose); (err == nil) != slices.Contains(usages, i.Usage) {
-				t.Errorf("%s as %s: %v", i.ID, purpose, err)
-			}
-		}
-		for _, n := range i.DNSNames {
-			if err := judge(file, "-CAfile", cas[i.Authority], "-verify_hostname", n); err != nil {
-				t.Error(err)
-			}
-		}
+		files[file] = i
+		names := map[string][]string{"-verify_hostname": i.DNSNames}
 		for _, ip := range i.IPs {
-			if err := judge(file, "-CAfile", cas[i.Authority], "-verify_ip", ip.String()); err != nil {
-				t.Error(err)
+			names["-verify_ip"] = append(names["-verify_ip"], ip.String())
+		}
+		for option, values := range names {
+			for _, n := range values {
+				if out, err := verify("-CAfile", cas[i.Authority], option, n, file); err != nil {
+					t.Errorf("%s dialled as %s: %s", i.ID, n, out)
+				}
+			}
+		}
+	}
+	for base, ca := range cas {
+		for purpose, usages := range map[string][]Usage{"any": {Client, Server, ServerAndClient}, "sslclient": {Client, ServerAndClient}, "sslserver": {Server, ServerAndClient}} {
+			out, _ := verify(append([]string{"-CAfile", ca, "-purpose", purpose}, slices.Collect(maps.Keys(files))...)...)
+			for file, i := range files {
+				want := i.Authority == base && slices.Contains(usages, i.Usage)
+				if got := strings.Contains(out, file+": OK\n"); got != want {
+					t.Errorf("%s at %s as %s: %t, want %t", i.ID, base, purpose, got, want)
+				}
 			}
 		}
 	}
@@ -291,118 +288,6 @@ func TestKeysEncryptedWithAPassphrase(t *testing.T) {
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times for the passphrase", asked)
-	}
-}
-
-// crashEnv makes the test binary die at that point of an init.
-const crashEnv = "PKI_TEST_CRASH"
-
-func TestCrashChild(t *testing.T) {
-	spec := os.Getenv(crashEnv)
-	if spec == "" {
-		t.Skip("only what the next test starts")
-	}
-	verb, rest, _ := strings.Cut(spec, ":")
-	at, dir, _ := strings.Cut(rest, ":")
-	n, err := strconv.ParseInt(at, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var count atomic.Int64
-	step := func() {
-		if count.Add(1) == n {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-	}
-	if verb == "init" {
-		_, err = Init(dir, InitOptions{Config: mustParse(t, smallCluster), Now: now, step: step})
-	} else {
-		_, err = Renew(dir, RenewOptions{All: true, Now: now.Add(time.Hour), step: step})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Println("finished")
-}
-
-// A process that is killed at any point leaves something that the next run
-// completes, without stray files, with keys that fit.
-func TestKilledAnywhereTheNextRunCompletes(t *testing.T) {
-	points := []int{1, 2, 3, 4, 10, 20, 35, 55, 63, 64, 65}
-	if testing.Short() {
-		points = []int{1, 3, 20}
-	}
-	crash := func(t *testing.T, verb string, n int, dir string) bool {
-		t.Helper()
-		cmd := exec.Command(os.Args[0], "-test.run=^TestCrashChild$") //nolint:gosec // this very test
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d:%s", crashEnv, verb, n, dir))
-		out, err := cmd.CombinedOutput()
-		if err == nil && !bytes.Contains(out, []byte("finished")) {
-			t.Fatalf("the child did nothing: %s", out)
-		}
-		return err != nil
-	}
-	config := mustParse(t, smallCluster)
-	whole := t.TempDir()
-	mustInit(t, whole, InitOptions{Config: config})
-	want := slices.Sorted(maps.Keys(tree(t, whole)))
-	check := func(t *testing.T, dir string) {
-		t.Helper()
-		files := tree(t, dir)
-		maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasPrefix(name, backupFolder) })
-		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
-			t.Errorf("files (-want +got):\n%s", diff)
-		}
-		r := mustInit(t, dir, InitOptions{Config: config})
-		if len(r.Made)+len(r.Differs) > 0 {
-			t.Errorf("afterwards made %v, differs %v", r.Made, r.Differs)
-		}
-	}
-	died := 0
-	for _, n := range points {
-		t.Run(fmt.Sprintf("init at %d", n), func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "pki")
-			if crash(t, "init", n, dir) {
-				died++
-			}
-			mustInit(t, dir, InitOptions{Config: config})
-			check(t, dir)
-		})
-		t.Run(fmt.Sprintf("renew at %d", n), func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "pki")
-			mustInit(t, dir, InitOptions{Config: config})
-			if crash(t, "renew", n, dir) {
-				died++
-			}
-			if _, err := Renew(dir, RenewOptions{Names: []string{"apiserver"}, Now: now.Add(2 * time.Hour)}); err != nil {
-				t.Fatal(err)
-			}
-			check(t, dir)
-		})
-	}
-	if died < len(points) {
-		t.Errorf("only %d of %d children were killed", died, 2*len(points))
-	}
-}
-
-// A thousand nodes' identities: kubelet client, kubelet serving, kube-proxy.
-func TestAThousandNodesInTwoSeconds(t *testing.T) {
-	if testing.Short() || raceEnabled {
-		t.Skip("a measurement")
-	}
-	items, authority, issuer := thousandNodes(t)
-	began := time.Now()
-	if err := parallel(len(items), 0, func(i int) error {
-		_, err := issuer.Issue(authority, items[i].Leaf)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	took := time.Since(began)
-	t.Logf("%d certificates for 1000 nodes in %s", len(items), took)
-	if took > 2*time.Second {
-		t.Errorf("took %s, want less than 2s", took)
 	}
 }
 

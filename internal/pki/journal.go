@@ -138,15 +138,24 @@ func (j *journal) carryOut(dir string) error {
 			}
 		}
 	}
+	// Many files are synced together at the end: the journal is there until then,
+	// and has what a power cut would take.
+	together := len(j.Changes) > manyChanges && canSyncTogether
 	err := parallel(len(j.Changes), 8, func(i int) error {
 		j.pause()
-		return j.Changes[i].carryOut(dir, j.Time)
+		return j.Changes[i].carryOut(dir, j.Time, !together)
 	})
 	if err != nil {
 		return err
 	}
-	for _, folder := range j.folders(dir) {
-		syncDir(folder)
+	if together {
+		if err := syncTogether(dir); err != nil {
+			return fmt.Errorf("syncing %s: %w", dir, err)
+		}
+	} else {
+		for _, folder := range j.folders(dir) {
+			syncDir(folder)
+		}
 	}
 	j.pause()
 	if err := os.Remove(filepath.Join(dir, journalFile)); err != nil {
@@ -155,6 +164,10 @@ func (j *journal) carryOut(dir string) error {
 	syncDir(dir)
 	return nil
 }
+
+// manyChanges is from where on one sync of everything is cheaper than one of
+// each file.
+const manyChanges = 500
 
 // syncDir makes the names in a folder last. Not every file system can; the
 // files themselves are synced in any case.
@@ -165,7 +178,8 @@ func syncDir(name string) {
 	}
 }
 
-func (c change) carryOut(dir string, at time.Time) error {
+func (c change) carryOut(dir string, at time.Time, sync bool) error {
+	sync = sync || strings.HasPrefix(c.Path, "../") // it may be another file system
 	name := filepath.Join(dir, filepath.FromSlash(c.Path))
 	// Behind a link is the file that its readers read.
 	if real, err := filepath.EvalSymlinks(name); err == nil {
@@ -178,30 +192,30 @@ func (c change) carryOut(dir string, at time.Time) error {
 	case err == nil && !c.Remove && bytes.Equal(old, c.Data):
 		return nil // written already
 	case errors.Is(err, fs.ErrNotExist):
-		return WriteNew(name, c.Data, c.Mode)
+		return writeNew(name, c.Data, c.Mode, sync)
 	case err != nil:
 		return fmt.Errorf("reading %s: %w", name, err)
-	case !c.Remove && !c.Replace && !c.Overwrite:
+	case !c.Remove && !c.Replace && !c.Overwrite && !bytes.HasPrefix(c.Data, old):
 		return fmt.Errorf("writing %s: %w", name, fs.ErrExist)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return err
 	}
-	if c.Overwrite {
-		return replaceFile(name, c.Data, info)
+	if c.Overwrite || !c.Remove && !c.Replace { // or it is ours, cut off by a power cut
+		return replaceFile(name, c.Data, info, sync)
 	}
 	backup := filepath.Join(dir, backupFolder, at.UTC().Format(backupTime), strings.ReplaceAll(filepath.FromSlash(c.Path), "..", "root"))
 	if err := os.MkdirAll(filepath.Join(dir, backupFolder), 0o700); err != nil {
 		return fmt.Errorf("making the backup's folder: %w", err)
 	}
-	if err := WriteNew(backup, old, info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := writeNew(backup, old, info.Mode().Perm(), sync); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("backing up: %w", err)
 	}
 	if c.Remove {
 		return remove(name)
 	}
-	return replaceFile(name, c.Data, info)
+	return replaceFile(name, c.Data, info, sync)
 }
 
 func remove(name string) error {
@@ -213,7 +227,7 @@ func remove(name string) error {
 
 // replaceFile puts new content where a file was, at once, and leaves it to the
 // same owner with the same mode: a component that is not root still reads it.
-func replaceFile(name string, data []byte, old fs.FileInfo) (err error) {
+func replaceFile(name string, data []byte, old fs.FileInfo, sync bool) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(name), newPattern)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
@@ -224,7 +238,10 @@ func replaceFile(name string, data []byte, old fs.FileInfo) (err error) {
 		}
 	}()
 	_, werr := tmp.Write(data)
-	err = errors.Join(werr, keepOwner(tmp, old), tmp.Chmod(old.Mode().Perm()), tmp.Sync(), tmp.Close())
+	if sync {
+		werr = errors.Join(werr, tmp.Sync())
+	}
+	err = errors.Join(werr, keepOwner(tmp, old), tmp.Chmod(old.Mode().Perm()), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), name)
 	}

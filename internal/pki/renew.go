@@ -215,7 +215,7 @@ func findAuthorities(dir string) ([]*found, error) {
 		if err != nil || e.IsDir() || filepath.Ext(name) != ".crt" {
 			return err
 		}
-		data, err := os.ReadFile(name)
+		data, err := os.ReadFile(name) //nolint:gosec // whoever may write beside the authorities' keys needs no race
 		if err != nil {
 			return err
 		}
@@ -521,9 +521,9 @@ func (r *renewRun) newKey(f *found) (crypto.Signer, error) {
 // requestAgain writes a request where the authority's key is somewhere else.
 func (r *renewRun) requestAgain(n Renewal, f, authority *found, lifetime time.Duration) (Renewal, error) {
 	n.Action, n.Reason = Requested, "the key of its authority is not here"
-	leaf, err := leafOf(f.cert())
-	if err != nil {
-		n.Action, n.Reason = Left, err.Error()
+	leaf, why := leafOf(f.cert())
+	if why != "" {
+		n.Action, n.Reason = Left, why
 		return n, nil
 	}
 	id := f.id
@@ -584,8 +584,8 @@ func (r *renewRun) usersOf(kubeconfig string) int {
 	return len(users)
 }
 
-// leafOf is what a certificate says, as a Leaf.
-func leafOf(cert *x509.Certificate) (Leaf, error) {
+// leafOf is what a certificate says, as a Leaf, or why it cannot be one.
+func leafOf(cert *x509.Certificate) (leaf Leaf, why string) {
 	l := Leaf{Subject: Subject{cert.Subject.CommonName, cert.Subject.Organization}, DNSNames: cert.DNSNames}
 	for _, ip := range cert.IPAddresses {
 		if a, ok := netip.AddrFromSlice(ip); ok {
@@ -601,10 +601,13 @@ func leafOf(cert *x509.Certificate) (Leaf, error) {
 	case client:
 		l.Usage = Client
 	default:
-		return l, errors.New("it is neither for servers nor for clients")
+		return l, "it is neither for servers nor for clients"
 	}
 	if len(cert.URIs)+len(cert.EmailAddresses) > 0 {
-		return l, errors.New("it has URIs or mail addresses, which a request of ours does not carry")
+		return l, "it has URIs or mail addresses, which a request of ours does not carry"
 	}
-	return l, l.validate()
+	if err := l.validate(); err != nil {
+		return l, err.Error()
+	}
+	return l, ""
 }

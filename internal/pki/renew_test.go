@@ -117,7 +117,7 @@ func TestRenewOnAKubeadmMachine(t *testing.T) {
 	}
 	checkSame(t, before, after)
 	if program, err := exec.LookPath("openssl"); err == nil {
-		out, err := exec.Command(program, "verify", "-x509_strict", "-attime", strconv.FormatInt(later.Unix(), 10), //nolint:gosec // fixed arguments
+		out, err := exec.Command(program, "verify", "-x509_strict", "-attime", strconv.FormatInt(later.Unix(), 10),
 			"-purpose", "sslserver", "-verify_hostname", "kubernetes.default.svc", "-CAfile", filepath.Join(etc, "pki/ca.crt"), filepath.Join(etc, "pki/apiserver.crt")).CombinedOutput()
 		if err != nil {
 			t.Errorf("openssl: %s", out)

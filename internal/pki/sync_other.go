@@ -1,0 +1,7 @@
+//go:build !linux
+
+package pki
+
+const canSyncTogether = false
+
+func syncTogether(string) error { return nil }
