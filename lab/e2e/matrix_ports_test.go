@@ -116,7 +116,7 @@ func (m *matrix) listeners(t *testing.T, p place) []listener {
 			l.bound = "all"
 			dial = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), dial.Port())
 		}
-		if dynamic(t, p, l.port) || p == m.host {
+		if m.chosen(l) {
 			l.port = 0
 		}
 		m.interrogate(t, p, dial.String(), &l)
@@ -125,18 +125,19 @@ func (m *matrix) listeners(t *testing.T, p place) []listener {
 	return out
 }
 
-// dynamic is whether the kernel hands the port out to whoever asks for any.
-func dynamic(t *testing.T, p place, port int) bool {
-	t.Helper()
-	raw, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if err != nil {
-		t.Fatal(err)
+// chosen is whether a component's port is one that the system chooses: only where that
+// is written down, and no entry names the port.
+func (m *matrix) chosen(l listener) bool {
+	free := false
+	for _, written := range listeners[m.cluster.profile] {
+		if written.on == l.on && written.component == l.component {
+			if written.port == l.port {
+				return false
+			}
+			free = free || written.port == 0
+		}
 	}
-	var low, high int
-	if _, err := fmt.Sscan(string(raw), &low, &high); err != nil {
-		t.Fatal(err)
-	}
-	return port >= low && port <= high
+	return free
 }
 
 // interrogate asks a port how it speaks TLS, and in TLS and in plain text for what no
