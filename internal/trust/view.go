@@ -60,7 +60,7 @@ func (j *judge) shown() []View {
 		out = append(out, j.show(v))
 	}
 	slices.SortStableFunc(out, func(a, b View) int {
-		return cmp.Or(-compareBool(a.Authority, b.Authority), a.NotAfter.Compare(b.NotAfter), strings.Compare(a.Subject, b.Subject), strings.Compare(a.Fingerprint, b.Fingerprint))
+		return cmp.Or(-compareBool(a.Authority, b.Authority), a.NotAfter.Compare(b.NotAfter), strings.Compare(a.Subject, b.Subject), a.Places[0].compare(b.Places[0].Place), strings.Compare(a.Fingerprint, b.Fingerprint))
 	})
 	return out
 }
