@@ -118,6 +118,11 @@ func TestRequestsAndTheirAnswers(t *testing.T) {
 		t.Errorf("the second run changed something:\n%s", diff)
 	}
 
+	// It does not make authorities of its own beside those that were asked.
+	if _, err := Init(dir, InitOptions{Config: mustParse(t, "controlPlanes: [{name: cp, addresses: [10.0.0.1]}]"), Now: now}); err == nil {
+		t.Error("made authorities though others are asked")
+	}
+
 	s := newSigner(t)
 	all := requests(t, dir)
 	var half, rest []Named

@@ -126,7 +126,10 @@ func (r *initRun) makeAuthorities() error {
 			return err
 		}
 		hasKey := r.vault.hasKey(a.Base)
+		requested := slices.ContainsFunc(r.manifest.Requests, func(q Request) bool { return q.Signer == a.Base })
 		switch {
+		case data == nil && requested && store != StoreExternal && !r.o.Force:
+			return &hinted{fmt.Errorf("authority %s: certificates are requested from it, so it is somebody else's", a.Base), "go on with --csr-only"}
 		case r.o.Force && store != StoreExternal, data == nil && !hasKey && store != StoreExternal:
 			absent = append(absent, a)
 		case data == nil && hasKey:
