@@ -25,7 +25,9 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
 	"github.com/bulwark-k8s/bulwark/controls/file/secretconfig"
 	"github.com/bulwark-k8s/bulwark/controls/file/staticmanifest"
+	"github.com/bulwark-k8s/bulwark/controls/image/frozenregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/latest"
+	"github.com/bulwark-k8s/bulwark/controls/image/undigested"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/alwaysallow"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/anonymouskubelet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/clientca"
@@ -38,20 +40,31 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/namespace/podsecurity"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
 	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
+	"github.com/bulwark-k8s/bulwark/controls/pod/apparmor"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
+	"github.com/bulwark-k8s/bulwark/controls/pod/debugger"
 	"github.com/bulwark-k8s/bulwark/controls/pod/dropall"
+	"github.com/bulwark-k8s/bulwark/controls/pod/gitrepo"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostipc"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostnetwork"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostpath"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostpid"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostport"
+	"github.com/bulwark-k8s/bulwark/controls/pod/hostprobe"
+	"github.com/bulwark-k8s/bulwark/controls/pod/longtoken"
 	"github.com/bulwark-k8s/bulwark/controls/pod/privileged"
 	"github.com/bulwark-k8s/bulwark/controls/pod/privilegeescalation"
 	"github.com/bulwark-k8s/bulwark/controls/pod/procmount"
+	"github.com/bulwark-k8s/bulwark/controls/pod/rootgroup"
 	"github.com/bulwark-k8s/bulwark/controls/pod/rootuser"
 	"github.com/bulwark-k8s/bulwark/controls/pod/runtimesocket"
 	"github.com/bulwark-k8s/bulwark/controls/pod/seccomp"
+	"github.com/bulwark-k8s/bulwark/controls/pod/selinux"
+	"github.com/bulwark-k8s/bulwark/controls/pod/sharedprocesses"
+	"github.com/bulwark-k8s/bulwark/controls/pod/sysctls"
 	"github.com/bulwark-k8s/bulwark/controls/pod/tokenmount"
+	"github.com/bulwark-k8s/bulwark/controls/pod/unknownaccount"
+	"github.com/bulwark-k8s/bulwark/controls/pod/volumetypes"
 	"github.com/bulwark-k8s/bulwark/controls/pod/writableroot"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/accounttokens"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/aggregated"
@@ -83,14 +96,22 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/rbac/webhookconfigurations"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
+	"github.com/bulwark-k8s/bulwark/controls/secret/accounttoken"
+	"github.com/bulwark-k8s/bulwark/controls/secret/bootstraptoken"
 	"github.com/bulwark-k8s/bulwark/controls/secret/environment"
+	"github.com/bulwark-k8s/bulwark/controls/secret/inarguments"
 	"github.com/bulwark-k8s/bulwark/controls/secret/inconfigmap"
+	"github.com/bulwark-k8s/bulwark/controls/secret/lastapplied"
 	"github.com/bulwark-k8s/bulwark/controls/secret/literal"
 	"github.com/bulwark-k8s/bulwark/controls/service/externalips"
 	"github.com/bulwark-k8s/bulwark/controls/service/nodeport"
+	"github.com/bulwark-k8s/bulwark/controls/workload/exposedescape"
 	"github.com/bulwark-k8s/bulwark/controls/workload/nakedpod"
+	"github.com/bulwark-k8s/bulwark/controls/workload/openconsole"
 	"github.com/bulwark-k8s/bulwark/controls/workload/resources"
+	"github.com/bulwark-k8s/bulwark/controls/workload/sshserver"
 	"github.com/bulwark-k8s/bulwark/controls/workload/takeover"
+	"github.com/bulwark-k8s/bulwark/controls/workload/tiller"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
 
@@ -118,7 +139,9 @@ var catalog = []*control.Control{
 	privatekey.Control,
 	secretconfig.Control,
 	staticmanifest.Control,
+	frozenregistry.Control,
 	latest.Control,
+	undigested.Control,
 	alwaysallow.Control,
 	anonymouskubelet.Control,
 	clientca.Control,
@@ -131,20 +154,31 @@ var catalog = []*control.Control{
 	podsecurity.Control,
 	isolation.Control,
 	versionskew.Control,
+	apparmor.Control,
 	capabilities.Control,
+	debugger.Control,
 	dropall.Control,
+	gitrepo.Control,
 	hostipc.Control,
 	hostnetwork.Control,
 	hostpath.Control,
 	hostpid.Control,
 	hostport.Control,
+	hostprobe.Control,
+	longtoken.Control,
 	privileged.Control,
 	privilegeescalation.Control,
 	procmount.Control,
+	rootgroup.Control,
 	rootuser.Control,
 	runtimesocket.Control,
 	seccomp.Control,
+	selinux.Control,
+	sharedprocesses.Control,
+	sysctls.Control,
 	tokenmount.Control,
+	unknownaccount.Control,
+	volumetypes.Control,
 	writableroot.Control,
 	accounttokens.Control,
 	aggregated.Control,
@@ -176,12 +210,20 @@ var catalog = []*control.Control{
 	webhookconfigurations.Control,
 	wildcard.Control,
 	schedulerprofiling.Control,
+	accounttoken.Control,
+	bootstraptoken.Control,
 	environment.Control,
+	inarguments.Control,
 	inconfigmap.Control,
+	lastapplied.Control,
 	literal.Control,
 	externalips.Control,
 	nodeport.Control,
+	exposedescape.Control,
 	nakedpod.Control,
+	openconsole.Control,
 	resources.Control,
+	sshserver.Control,
 	takeover.Control,
+	tiller.Control,
 }

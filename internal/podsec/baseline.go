@@ -51,7 +51,7 @@ func podContext(sc *corev1.PodSecurityContext) string {
 		return ""
 	}
 	for _, s := range sc.Sysctls {
-		if !slices.Contains(safeSysctls, s.Name) {
+		if !SafeSysctl(s.Name) {
 			return "sysctl " + s.Name + " is set"
 		}
 	}
@@ -60,7 +60,7 @@ func podContext(sc *corev1.PodSecurityContext) string {
 		return "its seccomp profile is Unconfined"
 	case sc.AppArmorProfile != nil && sc.AppArmorProfile.Type == corev1.AppArmorProfileTypeUnconfined:
 		return "its AppArmor profile is Unconfined"
-	case !safeSELinux(sc.SELinuxOptions):
+	case !SafeSELinux(sc.SELinuxOptions):
 		return "it sets SELinux options"
 	case sc.WindowsOptions != nil && isTrue(sc.WindowsOptions.HostProcess):
 		return "hostProcess is true"
@@ -83,7 +83,7 @@ func container(p *cluster.PodSpec, c cluster.Container) string {
 			return fmt.Sprintf("takes the node's port %d", port.HostPort)
 		}
 	}
-	if callsHost(c) {
+	if len(HostCalls(c)) > 0 {
 		return "has a probe or handler that calls another host"
 	}
 	sc := c.SecurityContext
@@ -98,7 +98,7 @@ func container(p *cluster.PodSpec, c cluster.Container) string {
 		return "has the seccomp profile Unconfined"
 	case sc.AppArmorProfile != nil && sc.AppArmorProfile.Type == corev1.AppArmorProfileTypeUnconfined:
 		return "has the AppArmor profile Unconfined"
-	case !safeSELinux(sc.SELinuxOptions):
+	case !SafeSELinux(sc.SELinuxOptions):
 		return "sets SELinux options"
 	case sc.WindowsOptions != nil && isTrue(sc.WindowsOptions.HostProcess):
 		return "is a host process"
@@ -106,32 +106,53 @@ func container(p *cluster.PodSpec, c cluster.Container) string {
 	return ""
 }
 
-// callsHost reports whether the kubelet would connect from the node to a host that the
-// container names, which makes it a scanner on the pod's behalf.
-func callsHost(c cluster.Container) bool {
-	calls := func(get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction) bool {
-		return get != nil && get.Host != "" || tcp != nil && tcp.Host != ""
+// A HostCall is a probe or handler by which the kubelet connects from the node to a host
+// that the container names, which makes it a scanner on the pod's behalf.
+type HostCall struct {
+	// Path leads to the field host inside the object.
+	Path, Host string
+}
+
+// HostCalls returns the container's, probes first.
+func HostCalls(c cluster.Container) []HostCall {
+	var out []HostCall
+	add := func(where string, get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction) {
+		if get != nil && get.Host != "" {
+			out = append(out, HostCall{c.Path + "." + where + ".httpGet.host", get.Host})
+		}
+		if tcp != nil && tcp.Host != "" {
+			out = append(out, HostCall{c.Path + "." + where + ".tcpSocket.host", tcp.Host})
+		}
 	}
-	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-		if probe != nil && calls(probe.HTTPGet, probe.TCPSocket) {
-			return true
+	for _, probe := range []struct {
+		where string
+		*corev1.Probe
+	}{{"livenessProbe", c.LivenessProbe}, {"readinessProbe", c.ReadinessProbe}, {"startupProbe", c.StartupProbe}} {
+		if probe.Probe != nil {
+			add(probe.where, probe.HTTPGet, probe.TCPSocket)
 		}
 	}
 	if c.Lifecycle == nil {
-		return false
+		return out
 	}
-	for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
-		if h != nil && calls(h.HTTPGet, h.TCPSocket) {
-			return true
-		}
+	if h := c.Lifecycle.PostStart; h != nil {
+		add("lifecycle.postStart", h.HTTPGet, h.TCPSocket)
 	}
-	return false
+	if h := c.Lifecycle.PreStop; h != nil {
+		add("lifecycle.preStop", h.HTTPGet, h.TCPSocket)
+	}
+	return out
 }
 
-func safeSELinux(o *corev1.SELinuxOptions) bool {
+// SafeSELinux reports whether the options are among those that the Pod Security baseline allows.
+func SafeSELinux(o *corev1.SELinuxOptions) bool {
 	return o == nil || o.User == "" && o.Role == "" &&
 		slices.Contains([]string{"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}, o.Type)
 }
+
+// SafeSysctl reports whether a kernel parameter is among those that the Pod Security
+// baseline lets a pod set.
+func SafeSysctl(name string) bool { return slices.Contains(safeSysctls, name) }
 
 // safeSysctls touch the pod's own namespaces only.
 var safeSysctls = []string{

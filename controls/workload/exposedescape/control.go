@@ -1,0 +1,120 @@
+// Package exposedescape finds workloads open to the outside that can break out of their container.
+package exposedescape
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/podsec"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is workload.exposedescape.
+var Control = &control.Control{
+	ID:       "workload.exposedescape",
+	Title:    "Workload open to the outside can take its node",
+	Severity: control.Critical,
+	Since:    "0.1.0",
+	Over:     cluster.Workloads,
+	With:     []cluster.Need{cluster.Services, cluster.Ingresses},
+	Check:    check,
+	Refs:     []control.Ref{control.MITRE("T1190"), control.MITRE("T1611")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	doors := doorsOf(s)
+	for p := range podsec.Judged(s) {
+		v := r.Pod(p)
+		i := slices.IndexFunc(doors[p.Namespace()], func(d door) bool { return d.selects.Matches(labels.Set(p.Meta.Labels)) })
+		if i < 0 {
+			continue
+		}
+		if path, got, want := escape(p); path != "" {
+			d := doors[p.Namespace()][i]
+			v.Broken(path, got, want).Because("%s leads to it from outside", d.by[0]).Through(d.by...)
+		}
+	}
+}
+
+// A door is a Service that is open to the outside, by itself or by an Ingress.
+type door struct {
+	by      []cluster.Ref
+	selects labels.Selector
+}
+
+func doorsOf(s *cluster.Snapshot) map[string][]door {
+	behind := map[cluster.Ref]cluster.Ref{} // Services and the first Ingress before them
+	add := func(o *cluster.Object, b *networkingv1.IngressBackend) {
+		if b == nil || b.Service == nil {
+			return
+		}
+		ref := cluster.Ref{Kind: "Service", Namespace: o.Namespace, Name: b.Service.Name}
+		if _, ok := behind[ref]; !ok {
+			behind[ref] = o.Ref
+		}
+	}
+	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
+		add(o, ing.Spec.DefaultBackend)
+		for _, rule := range ing.Spec.Rules {
+			if rule.HTTP == nil {
+				continue
+			}
+			for i := range rule.HTTP.Paths {
+				add(o, &rule.HTTP.Paths[i].Backend)
+			}
+		}
+	}
+	doors := map[string][]door{}
+	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
+		if len(svc.Spec.Selector) == 0 {
+			continue
+		}
+		d := door{by: []cluster.Ref{o.Ref}, selects: labels.SelectorFromSet(svc.Spec.Selector)}
+		ingress, ok := behind[o.Ref]
+		switch {
+		case svc.Spec.Type == corev1.ServiceTypeNodePort, svc.Spec.Type == corev1.ServiceTypeLoadBalancer, len(svc.Spec.ExternalIPs) > 0:
+		case ok:
+			d.by = []cluster.Ref{ingress, o.Ref}
+		default:
+			continue
+		}
+		doors[o.Namespace] = append(doors[o.Namespace], d)
+	}
+	return doors
+}
+
+// escape returns the field that makes a break-out a matter of one command.
+func escape(p *cluster.PodSpec) (path, got, want string) {
+	for _, c := range p.Containers {
+		if podsec.Privileged(c) {
+			return c.Path + ".securityContext.privileged", "true", "false"
+		}
+	}
+	for _, m := range podsec.HostMounts(p) {
+		field := fmt.Sprintf("%s.volumes[%s].hostPath.path", p.Path, m.Volume.Name)
+		if podsec.RuntimeSocket(m) != "" || m.Container != nil && m.Writable && podsec.Gain(m) != "" {
+			return field, m.Volume.HostPath.Path, "no hostPath volume"
+		}
+	}
+	if p.Spec.HostPID && !podsec.OwnUsers(p) {
+		return p.Path + ".hostPID", "true", "false"
+	}
+	for _, c := range p.Containers {
+		for _, name := range podsec.Added(c) {
+			if slices.Contains([]string{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF"}, name) && !podsec.OwnUsers(p) {
+				return c.Path + ".securityContext.capabilities.add", name, "none beyond the default ones"
+			}
+		}
+	}
+	return "", "", ""
+}
