@@ -77,8 +77,10 @@ func (j *judge) channels() []Channel {
 	add(j.pods())
 	add(j.hooks(Webhooks, func(h Hook) bool { return h.Kind != "APIService" }, proof{known: true, text: "shows no certificate"}))
 	add(j.hooks(Aggregated, func(h Hook) bool { return h.Kind == "APIService" }, j.client([]*Purpose{frontProxy}, RootFrontProxy)))
+	// Ports of components are in the channels above, where there are any.
+	drawn := j.layout() || len(j.Kubeconfigs) > 0
 	for i := range j.Endpoints {
-		if e := &j.Endpoints[i]; e.Asked && (e.Component == "" || len(out) == 0 || !j.layout()) && e.Component != "kube-apiserver" {
+		if e := &j.Endpoints[i]; e.Asked && (!drawn || e.Component == "") {
 			out = append(out, alone(e))
 		}
 	}
@@ -409,6 +411,9 @@ func (j *judge) found(subject string, ids ...string) bool {
 // alone is a port that was asked about by itself.
 func alone(e *Endpoint) Channel {
 	c := Channel{From: Anybody, To: e.Address, Seen: true}
+	if e.Component != "" {
+		c.To += " (" + e.Component + ")"
+	}
 	switch {
 	case e.Unknown != "":
 		c.State, c.Seen, c.Server, c.Client = Untold, false, e.Unknown, "not read"
