@@ -205,8 +205,10 @@ func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
 	if err != nil {
 		return fmt.Errorf("--host: %w", err)
 	}
+	// Where the cluster's machines are inside this one, what else runs here is not the
+	// cluster's, unless it holds the CA as well. With no such machine, this is the one.
 	own := facts.Machines[0]
-	onlyHost := len(facts.Machines) > 1 && len(own.Processes) == 0
+	onlyHost := len(facts.Machines) > 1 && !own.Holds(o.clusterCA)
 	for i, m := range facts.Machines {
 		if i > 0 || !onlyHost {
 			b.AddMachine(m)
