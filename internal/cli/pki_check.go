@@ -142,8 +142,10 @@ func (o *pkiCheckOptions) run(ctx context.Context, args []string) error {
 	}
 	p.end()
 	if r.Empty() {
-		return &exitError{code: exitFailed, err: fmt.Errorf("%s: there is no certificate, key or kubeconfig in it", target),
-			hint: "give /etc/kubernetes, a kubeconfig, or an address: HOST:PORT"}
+		return &exitError{
+			code: exitFailed, err: fmt.Errorf("%s: there is no certificate, key or kubeconfig in it", target),
+			hint: "give /etc/kubernetes, a kubeconfig, or an address: HOST:PORT",
+		}
 	}
 	result := trust.Judge(r.Facts(target), trust.Options{Now: time.Now(), Within: within})
 	if err := o.write(result, outputs); err != nil {
@@ -243,8 +245,10 @@ func (o *pkiCheckOptions) read(ctx context.Context, r *gather.Reader, arg string
 			r.Port(ctx, arg)
 			return ctx.Err()
 		}
-		return &exitError{code: exitMisuse, err: fmt.Errorf("%s: no such folder or file, and no HOST:PORT", arg),
-			hint: "give /etc/kubernetes, a kubeconfig, or an address such as 10.0.0.1:6443"}
+		return &exitError{
+			code: exitMisuse, err: fmt.Errorf("%s: no such folder or file, and no HOST:PORT", arg),
+			hint: "give /etc/kubernetes, a kubeconfig, or an address such as 10.0.0.1:6443",
+		}
 	}
 	if err != nil {
 		return namedError(arg, err)

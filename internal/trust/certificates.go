@@ -185,8 +185,9 @@ func matchesRoot(root Root, p *Purpose) bool {
 	switch p.Root {
 	case RootCluster, RootClients, RootServers:
 		return root == p.Root || root == RootCluster || p.Root == RootCluster && (root == RootClients && p.Client || root == RootServers && p.Server)
+	default:
+		return root == p.Root
 	}
-	return root == p.Root
 }
 
 func quoted(s string) string {
@@ -326,7 +327,7 @@ func (j *judge) memberAddress(machine, who string, missing func(name, who string
 		}
 		for _, flag := range []string{"advertise-client-urls", "initial-advertise-peer-urls"} {
 			for _, raw := range comp.Flags.List(flag) {
-				if host, _ := splitURL(raw); host != "" && !loopback(host) {
+				if host := hostOf(raw); host != "" && !loopback(host) {
 					missing(host, "etcd's --"+flag+" says so")
 				}
 			}
@@ -340,7 +341,7 @@ func (j *judge) memberAddress(machine, who string, missing func(name, who string
 func (j *judge) dialledBy(v *view, machine string, missing func(name, who string)) {
 	for _, k := range j.Kubeconfigs {
 		for _, a := range k.Accesses {
-			host, _ := splitURL(a.Server)
+			host := hostOf(a.Server)
 			if a.TLSServerName != "" {
 				host = a.TLSServerName
 			}

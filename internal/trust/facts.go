@@ -252,7 +252,7 @@ func (h Hook) ServerName() string {
 	if h.Service != "" {
 		return h.Service + "." + h.Namespace + ".svc"
 	}
-	host, _ := splitURL(h.URL)
+	host := hostOf(h.URL)
 	return host
 }
 

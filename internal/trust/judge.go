@@ -425,17 +425,13 @@ func Strength(c *x509.Certificate) string {
 	return c.PublicKeyAlgorithm.String()
 }
 
-// splitURL returns a URL's host and port; the port its scheme means where it has none.
-func splitURL(raw string) (host, port string) {
+// hostOf returns a URL's host, or "".
+func hostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", ""
+		return ""
 	}
-	port = u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return u.Hostname(), port
+	return u.Hostname()
 }
 
 // loopback reports whether only the machine itself is meant.

@@ -294,7 +294,7 @@ func TestFindings(t *testing.T) {
 
 // TestForgedCertificates are ones that package pki refuses to make.
 func TestForgedCertificates(t *testing.T) {
-	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func (j *judge) kubeconfigs() {
 }
 
 func (j *judge) access(subject, machine string, a Access) {
-	host, _ := splitURL(a.Server)
+	host := hostOf(a.Server)
 	switch {
 	case a.Server == "":
 	case strings.HasPrefix(a.Server, "http://"):
@@ -225,7 +225,7 @@ func (j *judge) endpoint(e *Endpoint, expected string) {
 	}
 	if host != "" && leaf.VerifyHostname(bracket(host)) != nil {
 		f := j.add("missing-name", subject, e.Machine, "%s is not among its SANs (%s)", host, brief(sans(leaf)))
-		if loopback(host) && !(e.Component == "kube-apiserver" && e.Asked) {
+		if loopback(host) && (e.Component != "kube-apiserver" || !e.Asked) {
 			f.Severity = Note // it was we who dialled it so
 		}
 	}

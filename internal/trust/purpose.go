@@ -43,8 +43,8 @@ func client(name, component string, root Root) *Purpose {
 	return &Purpose{Name: name, Component: component, Root: root, Client: true}
 }
 
-func server(name, component string, root Root) *Purpose {
-	return &Purpose{Name: name, Component: component, Root: root, Server: true}
+func server(name, component string) *Purpose {
+	return &Purpose{Name: name, Component: component, Root: RootCluster, Server: true}
 }
 
 func both(name, component string, root Root) *Purpose {
@@ -60,18 +60,18 @@ var (
 	etcdPeerCA   = authority("etcd peer CA", RootEtcdPeers)
 	frontProxyCA = authority("front-proxy CA", RootFrontProxy)
 
-	apiServing    = server("kube-apiserver, serving", "kube-apiserver", RootCluster)
+	apiServing    = server("kube-apiserver, serving", "kube-apiserver")
 	apiToKubelet  = client("kube-apiserver to kubelets", "kube-apiserver", RootCluster)
 	apiToEtcd     = client("kube-apiserver to etcd", "kube-apiserver", RootEtcd)
 	frontProxy    = client("kube-apiserver to aggregated APIs", "kube-apiserver", RootFrontProxy)
 	etcdServing   = both("etcd, serving clients", "etcd", RootEtcd)
 	etcdPeer      = both("etcd, between members", "etcd", RootEtcd)
 	etcdHealth    = client("etcd health check", "people", RootEtcd)
-	kubeletServe  = server("kubelet, serving", "kubelet", RootCluster)
+	kubeletServe  = server("kubelet, serving", "kubelet")
 	kubeletClient = client("kubelet to kube-apiserver", "kubelet", RootCluster)
-	cmServing     = server("kube-controller-manager, serving", "kube-controller-manager", RootCluster)
+	cmServing     = server("kube-controller-manager, serving", "kube-controller-manager")
 	cmClient      = client("kube-controller-manager to kube-apiserver", "kube-controller-manager", RootCluster)
-	schedServing  = server("kube-scheduler, serving", "kube-scheduler", RootCluster)
+	schedServing  = server("kube-scheduler, serving", "kube-scheduler")
 	schedClient   = client("kube-scheduler to kube-apiserver", "kube-scheduler", RootCluster)
 	proxyClient   = client("kube-proxy to kube-apiserver", "kube-proxy", RootCluster)
 	adminClient   = client("administrator", "people", RootCluster)

@@ -97,10 +97,10 @@ func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil { //nolint:gosec // golden files are for all to read
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // so is this
+		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -121,7 +121,7 @@ func TestTable(t *testing.T) {
 
 // TestTableFits: no line is wider than the terminal, where a line can be broken.
 func TestTableFits(t *testing.T) {
-	for _, line := range strings.Split(string(render(t, "table", careless(t), Options{Width: 160, All: true})), "\n") {
+	for line := range strings.SplitSeq(string(render(t, "table", careless(t), Options{Width: 160, All: true})), "\n") {
 		if n := len([]rune(line)); n > 160 {
 			t.Errorf("%d columns: %s", n, line)
 		}
