@@ -86,6 +86,11 @@ containerd() {
 		$module/cmd/containerd $module/cmd/containerd-shim-runc-v2 $module/cmd/ctr
 }
 
+etcd() {
+	build components/etcd "$strip" -o "$out/etcd" go.etcd.io/etcd/server/v3
+	build components/etcd "$strip" -o "$out/etcdctl" go.etcd.io/etcd/etcdctl/v3
+}
+
 runc() {
 	CGO_ENABLED=1 build components/runc "$strip" -tags seccomp,urfave_cli_no_docs -o "$out/runc" github.com/opencontainers/runc
 }
@@ -118,7 +123,7 @@ exec 9>"$out/.lock"
 flock 9 # two builds into one folder take turns
 packages
 modules=(go.mod go.sum)
-step etcd components/etcd -- etcd -- build components/etcd "$strip" -o "$out/etcd" go.etcd.io/etcd/server/v3
+step etcd components/etcd -- etcd etcdctl -- etcd
 control=(kube-apiserver kube-controller-manager kube-scheduler kubectl)
 step control-plane components/kubernetes -- "${control[@]}" -- kubernetes "${control[@]}"
 node=(kubelet kube-proxy)

@@ -19,6 +19,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/bulwark-k8s/bulwark/internal/lab"
+	"github.com/bulwark-k8s/bulwark/internal/lab/probe"
 )
 
 // groupLab is where the root's help lists these commands.
@@ -355,6 +356,17 @@ func newLabInternal(streams genericiooptions.IOStreams) []*cobra.Command {
 			return lab.RunMachine(ctx, log)
 		}),
 	}
-	cmd.AddCommand(owner, machine)
+	var member probe.Probe
+	access := &cobra.Command{
+		Use: "etcd-access", Hidden: true, Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ lab.Environment, _ *slog.Logger) error {
+			return lab.RestrictEtcd(ctx, member)
+		}),
+	}
+	access.Flags().StringVar(&member.URL, "endpoint", "", "the member's client `URL`")
+	access.Flags().StringVar(&member.CA, "cacert", "", "etcd's authority, a `file`")
+	access.Flags().StringVar(&member.Cert, "cert", "", "root's certificate, a `file`")
+	access.Flags().StringVar(&member.Key, "key", "", "root's key, a `file`")
+	cmd.AddCommand(owner, machine, access)
 	return []*cobra.Command{cmd}
 }

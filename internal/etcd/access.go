@@ -8,11 +8,11 @@ import (
 )
 
 // User is somebody with a certificate of this common name, and the keys that he
-// may read and write. Without any, he may do nothing but be known.
+// may use. Without any, he may do nothing but be known.
 type User struct {
 	Name     string
-	Keys     []string // exactly these
-	Prefixes []string // and all that begin with these
+	Reads    []string // exactly these, to read only
+	Prefixes []string // all that begin with these, to read and write
 }
 
 // Root is the user who may do everything, and the role that makes him so.
@@ -52,27 +52,32 @@ func (c *Client) grant(ctx context.Context, u User) error {
 	); err != nil {
 		return err
 	}
-	permit := func(key string, end []byte) error {
-		const readWrite = 2
-		permission := binary.AppendUvarint(binary.AppendUvarint(nil, 1<<3|wireVarint), readWrite)
+	permit := func(kind uint64, key string, end []byte) error {
+		permission := binary.AppendUvarint(binary.AppendUvarint(nil, 1<<3|wireVarint), kind)
 		permission = appendString(permission, 2, key)
 		if end != nil {
 			permission = appendBytes(permission, 3, end)
 		}
 		return c.auth(ctx, "RoleGrantPermission", appendBytes(appendString(nil, 1, u.Name), 2, permission))
 	}
-	for _, key := range u.Keys {
-		if err := permit(key, nil); err != nil {
+	for _, key := range u.Reads {
+		if err := permit(permitRead, key, nil); err != nil {
 			return err
 		}
 	}
 	for _, prefix := range u.Prefixes {
-		if err := permit(prefix, prefixEnd(prefix)); err != nil {
+		if err := permit(permitAll, prefix, prefixEnd(prefix)); err != nil {
 			return err
 		}
 	}
 	return c.auth(ctx, "UserGrantRole", appendString(appendString(nil, 1, u.Name), 2, u.Name))
 }
+
+// Permissions, from auth.proto.
+const (
+	permitRead = 0
+	permitAll  = 2
+)
 
 // newUser has no password: there is no way in but the certificate.
 func newUser(name string) []byte {

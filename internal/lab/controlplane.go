@@ -20,16 +20,24 @@ func controlPlaneProcesses(p Profile, t topology, h host, binary func(string) st
 		return m
 	}
 	ready := apiServerProbe(h, h.path, "controller-manager.conf")
-	return []machine.Process{
-		process("etcd", etcdArgs(p.Etcd, t, h)),
-		// The apiserver retries by itself, but gives up after a while and
-		// fills its log until then.
-		process("kube-apiserver", apiServerArgs(p, t, h), etcdProbe(p.Etcd, h, h.path)),
+	processes := []machine.Process{process("etcd", etcdArgs(p.Etcd, t, h))}
+	// The apiserver retries by itself, but gives up after a while and fills its
+	// log until then.
+	apiServer := process("kube-apiserver", apiServerArgs(p, t, h), etcdProbe(p.Etcd, h, h.path))
+	if p.Etcd.AccessControl {
+		access := process(etcdAccessJob, etcdAccessArgs(h), etcdProbe(p.Etcd, h, h.path))
+		access.Path, access.Job = binary("bulwark"), true
+		processes = append(processes, access)
+		// From its first write the apiserver is a user with limits.
+		apiServer.After = append(apiServer.After, machine.Condition{Job: etcdAccessJob})
+	}
+	return append(processes,
+		apiServer,
 		// Earlier, the controller manager exits: it is forbidden to read the
 		// config map about the front proxy until the default roles are there.
 		process("kube-controller-manager", controllerManagerArgs(p, t, h), ready),
 		process("kube-scheduler", schedulerArgs(p, t, h), ready),
-	}
+	)
 }
 
 // controlPlaneHealth is how each of them is asked from the host, by name.
@@ -118,6 +126,8 @@ func etcdArgs(p EtcdProfile, t topology, h host) []string {
 	f.set("snapshot-count", "10000")
 	f.set("feature-gates", "InitialCorruptCheck=true")
 	f.set("watch-progress-notify-interval", "5s")
+	f.on(p.AccessControl, "auto-compaction-mode", "periodic")
+	f.on(p.AccessControl, "auto-compaction-retention", compactAfter)
 	f.on(p.PlaintextMetrics, "listen-metrics-urls", fmt.Sprintf("http://%s:%d", loopback, h.Ports.EtcdMetrics))
 	// The lab does not outlive the machine, so nothing is gained by waiting
 	// for the disk.
@@ -178,6 +188,7 @@ func apiServerArgs(profile Profile, t topology, h host) []string {
 		f.set("etcd-certfile", pki+"/apiserver-etcd-client.crt")
 		f.set("etcd-keyfile", pki+"/apiserver-etcd-client.key")
 	}
+	f.on(profile.Etcd.AccessControl, "etcd-compaction-interval", "0") // etcd does it by itself
 	f.on(p.Encryption, "encryption-provider-config", h.path(encryptionFile))
 	// Keys are changed without a restart.
 	f.on(p.Encryption, "encryption-provider-config-automatic-reload", "true")

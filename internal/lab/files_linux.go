@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulwark-k8s/bulwark/internal/atrest"
+	"github.com/bulwark-k8s/bulwark/internal/etcd"
 	"github.com/bulwark-k8s/bulwark/internal/pki"
 )
 
@@ -161,6 +162,13 @@ func writeControlPlane(p Profile, names pki.Cluster, issuer pki.Issuer, trust *p
 		plan.Kubeconfigs = append(plan.Kubeconfigs, pki.KubeconfigSpec{
 			File: approverFile, Subject: pki.Subject{CommonName: userApprover}, Server: names.Server,
 		})
+	}
+	if p.Etcd.AccessControl {
+		for base, user := range map[string]string{etcdRootCert: etcd.Root, etcdFlannelCert: userFlannel} {
+			plan.Certificates = append(plan.Certificates, pki.CertificateSpec{
+				Base: base, Authority: pki.EtcdCA, Leaf: pki.Leaf{Subject: pki.Subject{CommonName: user}, Usage: pki.Client},
+			})
+		}
 	}
 	if err := files.Write(issuer, trust, plan); err != nil {
 		return err

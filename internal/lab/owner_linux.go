@@ -312,7 +312,12 @@ func specs(p Profile, t topology, c components, executable string) ([]machine.Sp
 	var all []machine.Spec
 	for _, h := range t.Hosts {
 		s := machine.Spec{Name: h.Name, ReportFile: h.path(reportFile)}
-		binary := c.path
+		binary := func(name string) string {
+			if name == "bulwark" {
+				return executable
+			}
+			return c.path(name)
+		}
 		if t.Namespaced {
 			binary = func(name string) string { return "/usr/local/bin/" + name }
 			s.Root = machineRoot(h, c, executable)

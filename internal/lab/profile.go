@@ -60,6 +60,9 @@ type EtcdProfile struct {
 	// Without, whoever has any certificate of etcd's authority is a peer.
 	MembersByName bool
 	TLS           TLSProfile
+	// AccessControl lets each identity read and write its own keys and no
+	// others.
+	AccessControl bool
 	// DataDirMode is the mode of the folder with every object of the cluster.
 	DataDirMode fs.FileMode
 }
@@ -172,6 +175,7 @@ var Hardened = Profile{
 	},
 	Etcd: EtcdProfile{
 		MembersByName: true,
+		AccessControl: true,
 		TLS:           TLSProfile{MinVersion: "TLS1.2", CipherSuites: strongSuites},
 		DataDirMode:   0o700,
 	},

@@ -396,3 +396,76 @@ func TestEncryptionStatusOfWeak(t *testing.T) {
 		t.Errorf("rotate: exit code %d\n%s", r.code, r.all())
 	}
 }
+
+// etcdctl speaks to etcd with one of a control plane's client certificates.
+func etcdctl(t *testing.T, c *cluster, identity string, args ...string) result {
+	t.Helper()
+	const pki = "/etc/kubernetes/pki/"
+	return c.enter(t, "control-plane-1", append([]string{
+		"etcdctl", "--endpoints=https://127.0.0.1:2379", "--cacert=" + pki + "etcd/ca.crt",
+		"--cert=" + pki + identity + ".crt", "--key=" + pki + identity + ".key",
+	}, args...)...)
+}
+
+// TestEtcdAccess: each identity has its own keys, and is refused everything
+// else; also after etcd was started anew.
+func TestEtcdAccess(t *testing.T) {
+	c := hardened.get(t)
+	const apiserver, flannel, health, root = "apiserver-etcd-client", "etcd/flannel-client", "etcd/healthcheck-client", "etcd/root-client"
+	check := func() {
+		t.Helper()
+		for _, tt := range []struct {
+			identity, command string
+			allowed           bool
+		}{
+			{apiserver, "get /registry/namespaces/ --prefix --keys-only", true},
+			{apiserver, "put /registry/e2e x", true},
+			{apiserver, "del /registry/e2e", true},
+			{apiserver, "get compact_rev_key", true},
+			{apiserver, "put compact_rev_key 1", false},
+			{apiserver, "get / --prefix --keys-only", false},
+			{apiserver, "get /coreos.com/network/ --prefix", false},
+			{apiserver, "put /coreos.com/network/config x", false},
+			{apiserver, "put /registryx x", false},
+			{apiserver, "user add mallory --no-password", false},
+			{apiserver, "auth disable", false},
+			{apiserver, "snapshot save /tmp/e2e.db", false},
+			{apiserver, "compaction 1", false},
+			{flannel, "put /coreos.com/network/config x", true},
+			{flannel, "get /coreos.com/network/ --prefix", true},
+			{flannel, "get /registry/secrets/ --prefix --keys-only", false},
+			{flannel, "put /registry/clusterrolebindings/e2e x", false},
+			{flannel, "del /registry/ --prefix", false},
+			{flannel, "snapshot save /tmp/e2e.db", false},
+			{health, "endpoint health", true},
+			{health, "get /registry/ --prefix --keys-only", false},
+			{health, "put /registry/e2e x", false},
+			{"etcd/server", "get /registry/ --prefix --keys-only", false}, // a member's own, and no user
+			{"etcd/peer", "put /registry/e2e x", false},
+			{root, "get / --prefix --keys-only --limit 1", true},
+			{root, "user list", true},
+		} {
+			r := etcdctl(t, c, tt.identity, strings.Fields(tt.command)...)
+			if allowed := r.code == 0; allowed != tt.allowed {
+				t.Errorf("%s: %s: allowed: %t, want %t\n%s", tt.identity, tt.command, allowed, tt.allowed, r.all())
+			} else if !allowed && !strings.Contains(r.all(), "permission denied") && !strings.Contains(r.all(), "PermissionDenied") {
+				t.Errorf("%s: %s: refused for another reason: %s", tt.identity, tt.command, r.all())
+			}
+		}
+	}
+	check()
+	c.enter(t, "control-plane-1", "pkill", "-x", "etcd")
+	eventually(t, 60*time.Second, func() string {
+		if r := c.kubectl(t, "get", "--raw", "/readyz/etcd"); r.code != 0 {
+			return r.all()
+		}
+		if r := etcdctl(t, c, health, "endpoint", "health"); r.code != 0 {
+			return r.all()
+		}
+		return ""
+	})
+	check()
+	if r := c.enter(t, "control-plane-1", "grep", "-c", "permission denied", "/var/log/kubernetes/kube-apiserver.log"); r.code == 0 {
+		t.Errorf("the apiserver was refused something %s times", strings.TrimSpace(r.stdout))
+	}
+}

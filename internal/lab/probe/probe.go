@@ -57,7 +57,7 @@ func (p Probe) Check(ctx context.Context, dial Dial) error {
 		}
 		return conn.Close()
 	}
-	cfg, err := p.tls()
+	cfg, err := p.TLS()
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,8 @@ func (p Probe) Check(ctx context.Context, dial Dial) error {
 	return fmt.Errorf("%s answers %d%s", path(p.URL), res.StatusCode, firstFailure(string(body)))
 }
 
-func (p Probe) tls() (*tls.Config, error) {
+// TLS is what it takes to ask.
+func (p Probe) TLS() (*tls.Config, error) {
 	if p.Kubeconfig != "" {
 		loaded, err := clientcmd.BuildConfigFromFlags("", p.Kubeconfig)
 		if err != nil {
