@@ -477,6 +477,17 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	// A second cluster is not mixed with the first.
+	two := New(Options{})
+	for _, name := range []string{"one", "two"} {
+		if err := two.Cluster(t.Context(), config, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := two.Facts(""); got.Cluster.Name != "one" || !slices.ContainsFunc(got.Gaps, func(g trust.Gap) bool { return g.What == "cluster two" }) {
+		t.Errorf("two clusters: %s, gaps %v", got.Cluster.Name, got.Gaps)
+	}
+
 	// Without --secrets none is asked for.
 	f.asked = nil
 	if err := New(Options{}).Cluster(t.Context(), config, "lab"); err != nil {
