@@ -43,6 +43,8 @@ type scanOptions struct {
 
 	// clusterCA are the keys of the CA that the kubeconfig trusts.
 	clusterCA []string
+	// locate finds fields in the files that were read; nil where there were none.
+	locate func(cluster.Source, string) (line, column int, ok bool)
 }
 
 // An output is one report to write: a format, and a file unless it goes to stdout.
@@ -77,6 +79,9 @@ something is broken at or above --fail-on, which is 3.`,
 
   # several reports of one run
   bulwark scan -o table -o json=scan.json -o html=scan.html
+
+  # in a pipeline: findings on the lines of the pull request
+  bulwark scan ./deploy -o table -o sarif=bulwark.sarif -o junit=bulwark.xml
 
   # only some controls
   kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
@@ -286,6 +291,7 @@ func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress
 			return nil, err
 		}
 	}
+	o.locate = r.Locate
 	out := r.Outcome()
 	p.end()
 	for _, problem := range out.Problems {
@@ -310,18 +316,22 @@ func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress
 
 // write makes every report. A file appears whole or not at all.
 func (o *scanOptions) write(result *scan.Result, outputs []output) error {
+	options := report.Options{All: o.all, Locate: o.locate}
+	options.Dir, _ = os.Getwd() // without it, absolute paths stay as they are
 	for _, out := range outputs {
 		if out.file == "" {
-			width, _ := terminal(o.streams.Out)
+			shown := options
+			shown.Color = o.color
+			shown.Width, _ = terminal(o.streams.Out)
 			w := bufio.NewWriter(o.streams.Out)
-			err := out.format.Write(w, result, report.Options{Color: o.color, Width: width, All: o.all})
+			err := out.format.Write(w, result, shown)
 			if err = errors.Join(err, w.Flush()); err != nil {
 				return fmt.Errorf("report: writing to standard output: %w", cause(err))
 			}
 			continue
 		}
 		var buf bytes.Buffer
-		if err := out.format.Write(&buf, result, report.Options{All: o.all}); err != nil {
+		if err := out.format.Write(&buf, result, options); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 		if err := writeFile(out.file, buf.Bytes()); err != nil {

@@ -133,15 +133,15 @@ type (
 	gapView struct{ Need, Scope, Reason string }
 )
 
-func writeHTML(w io.Writer, r *scan.Result, _ Options) error {
+func writeHTML(w io.Writer, r *scan.Result, o Options) error {
 	b := bufio.NewWriter(w)
-	if err := pageTemplate.Execute(b, newPage(r)); err != nil {
+	if err := pageTemplate.Execute(b, newPage(r, o)); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
-func newPage(r *scan.Result) *page {
+func newPage(r *scan.Result, o Options) *page {
 	p := &page{
 		// The page needs no network and no form; were a stranger's text ever to
 		// become markup, it could load and run nothing.
@@ -165,9 +165,9 @@ func newPage(r *scan.Result) *page {
 	}
 	p.Tone, p.Headline = headline(r)
 
-	themes := map[*scan.ControlResult]*theme{}
+	themes, spots := map[*scan.ControlResult]*theme{}, locate(r, o)
 	for _, res := range r.Controls {
-		t := newTheme(res)
+		t := newTheme(res, spots)
 		themes[res] = t
 		switch res.Outcome {
 		case control.Broken:
@@ -266,7 +266,7 @@ func (p *page) bar(r *scan.Result) {
 	p.BarLabel = "Of " + count(total, "control") + " that apply: " + and(parts)
 }
 
-func newTheme(res *scan.ControlResult) *theme {
+func newTheme(res *scan.ControlResult, spots map[*control.Finding]spot) *theme {
 	c := res.Control
 	t := &theme{
 		ID: c.ID, Title: c.Title, Severity: c.Severity.String(), Since: c.Since,
@@ -292,7 +292,7 @@ func newTheme(res *scan.ControlResult) *theme {
 			t.More++
 			continue
 		}
-		t.Rows = append(t.Rows, newRow(f, c.ID, i))
+		t.Rows = append(t.Rows, newRow(f, c.ID, i, spots[f]))
 	}
 	labels := make([]string, len(where))
 	for i, at := range where {
@@ -302,7 +302,11 @@ func newTheme(res *scan.ControlResult) *theme {
 	return t
 }
 
-func newRow(f *control.Finding, id string, i int) *rowView {
+func newRow(f *control.Finding, id string, i int, where spot) *rowView {
+	source := f.Source
+	if where.line > 0 {
+		source.Line = where.line
+	}
 	at := placeOf(f.Object)
 	kind, name, _ := strings.Cut(local(f.Object), " ")
 	row := &rowView{
@@ -310,7 +314,7 @@ func newRow(f *control.Finding, id string, i int) *rowView {
 		PlaceKey: at.key(), PlaceKind: at.kind.String(), Place: printable(at.String()),
 		Kind: printable(kind), Name: printable(name),
 		Path: printable(f.Path), Got: printable(f.Got), Want: printable(f.Want), Reason: printable(f.Reason),
-		Evidence: printable(f.Evidence()), Source: printable(f.Source.String()), Patch: patch(f),
+		Evidence: printable(f.Evidence()), Source: printable(source.String()), Patch: patch(f),
 	}
 	for _, v := range f.Via {
 		row.Via = append(row.Via, printable(v.String()))

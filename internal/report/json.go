@@ -95,7 +95,15 @@ type (
 	jsonSource struct {
 		Origin          string `json:"origin"`
 		Line            int    `json:"line,omitempty"`
+		Column          int    `json:"column,omitempty"`
 		ResourceVersion string `json:"resourceVersion,omitempty"`
+		// Field is where the finding's path stands in the file, if that is not where
+		// the object begins.
+		Field *jsonSpot `json:"field,omitempty"`
+	}
+	jsonSpot struct {
+		Line   int `json:"line"`
+		Column int `json:"column"`
 	}
 	jsonChange struct {
 		Op    string `json:"op"`
@@ -114,18 +122,30 @@ var outcomeNames = map[control.Outcome]string{
 	control.Unknown: "unknown", control.Holds: "holds", control.Broken: "broken", control.NotApplicable: "not-applicable",
 }
 
-func writeJSON(w io.Writer, r *scan.Result, _ Options) error {
+func writeJSON(w io.Writer, r *scan.Result, o Options) error {
 	b := bufio.NewWriter(w)
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false) // it is read by programs and people, not by browsers
 	e.SetIndent("", "  ")
-	if err := e.Encode(toJSON(r)); err != nil {
+	if err := e.Encode(toJSON(r, o)); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
-func toJSON(r *scan.Result) jsonResult {
+func toJSON(r *scan.Result, o Options) jsonResult {
+	out, spots := resultJSON(r), locate(r, o)
+	for i, res := range r.Controls {
+		out.Controls[i] = controlJSON(res)
+		for j, f := range res.Findings {
+			out.Controls[i].Findings[j] = findingJSON(f, spots[f])
+		}
+	}
+	return out
+}
+
+// resultJSON is the result without its controls.
+func resultJSON(r *scan.Result) jsonResult {
 	c := r.Count()
 	out := jsonResult{
 		Schema:  Schema,
@@ -146,15 +166,13 @@ func toJSON(r *scan.Result) jsonResult {
 	if out.Objects == nil {
 		out.Objects = map[string]int{}
 	}
-	for i, res := range r.Controls {
-		out.Controls[i] = controlJSON(res)
-	}
 	for i, g := range r.Gaps {
 		out.Gaps[i] = jsonGap{string(g.Need), g.Scope, g.Reason}
 	}
 	return out
 }
 
+// controlJSON is a control's answer with room for its findings.
 func controlJSON(res *scan.ControlResult) jsonControl {
 	c := res.Control
 	out := jsonControl{
@@ -167,19 +185,19 @@ func controlJSON(res *scan.ControlResult) jsonControl {
 	for i, ref := range c.Refs {
 		out.Refs[i] = jsonRef{ref.Catalogue, ref.Number}
 	}
-	for i, f := range res.Findings {
-		out.Findings[i] = findingJSON(f)
-	}
 	return out
 }
 
-func findingJSON(f *control.Finding) jsonFinding {
+func findingJSON(f *control.Finding, at spot) jsonFinding {
 	out := jsonFinding{
 		Outcome: outcomeNames[f.Outcome], Object: objectJSON(f.Object),
 		Path: f.Path, Got: f.Got, Want: f.Want, Reason: f.Reason, Evidence: f.Evidence(), Pods: f.Pods,
 	}
 	if f.Source != (cluster.Source{}) {
-		out.Source = &jsonSource{f.Source.Origin, f.Source.Line, f.Source.ResourceVersion}
+		out.Source = &jsonSource{Origin: f.Source.Origin, Line: f.Source.Line, Column: f.Source.Column, ResourceVersion: f.Source.ResourceVersion}
+		if at.line > 0 && at != begin(f.Source) {
+			out.Source.Field = &jsonSpot{at.line, at.column}
+		}
 	}
 	for _, v := range f.Via {
 		out.Via = append(out.Via, objectJSON(v))

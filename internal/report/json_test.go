@@ -72,9 +72,10 @@ func TestSchemaKnowsEveryField(t *testing.T) {
 		items(items(s, "controls"), "refs"):     jsonRef{},
 		sub(items(s, "controls"), "counts"):     jsonCounts{},
 		items(items(s, "controls"), "findings"): jsonFinding{},
-		sub(items(items(s, "controls"), "findings"), "source"):    jsonSource{},
-		sub(items(items(s, "controls"), "findings"), "object"):    jsonObject{},
-		items(items(items(s, "controls"), "findings"), "changes"): jsonChange{},
+		sub(items(items(s, "controls"), "findings"), "source"):          jsonSource{},
+		sub(items(items(s, "controls"), "findings"), "object"):          jsonObject{},
+		sub(items(items(s, "controls"), "findings"), "source", "field"): jsonSpot{},
+		items(items(items(s, "controls"), "findings"), "changes"):       jsonChange{},
 	} {
 		typ := reflect.TypeOf(structure)
 		required := map[string]bool{}
@@ -139,7 +140,7 @@ func TestJSONKeepsEverything(t *testing.T) {
 // TestFalseIsWritten keeps omitempty away from the values of changes.
 func TestFalseIsWritten(t *testing.T) {
 	for _, value := range []any{false, 0, "", nil, map[string]any{}} {
-		out, err := json.Marshal(findingJSON(&control.Finding{Changes: []control.Change{{Op: control.Set, Path: "spec.x", Value: value}}}))
+		out, err := json.Marshal(findingJSON(&control.Finding{Changes: []control.Change{{Op: control.Set, Path: "spec.x", Value: value}}}, spot{}))
 		if err != nil || !strings.Contains(string(out), `"value":`) {
 			t.Errorf("a change to %#v is written as %s, error %v", value, out, err)
 		}

@@ -34,7 +34,7 @@ func look(f *control.Finding) lookup {
 		return lookup{ref.Name, "cat " + quote(src.Origin)}
 	case components[kind] && (ref.Kind != "Kubelet" || src.Line == 0):
 		return lookAtComponent(kind, ref.Name, src)
-	case src.Line > 0 && src.Origin != "" && src.Origin != "-" && !strings.HasPrefix(src.Origin, "<"):
+	case fileOf(src, "") != "":
 		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
 	case f.Outcome == control.Unknown && ref.Kind == kind && need.IsObject():
 		// A gap: its "object" is the resource that could not be listed.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
 )
 
@@ -19,6 +20,11 @@ type Options struct {
 	Width int
 	// All shows what holds and what is not applicable too.
 	All bool
+	// Locate finds a finding's field in the file that its object was read from; nil
+	// where no file was read.
+	Locate func(src cluster.Source, path string) (line, column int, ok bool)
+	// Dir is the folder that files are told from where their paths are absolute.
+	Dir string
 }
 
 // A Format writes a Result in one way.
@@ -34,6 +40,13 @@ func Formats() []Format {
 		{"table", "themes worst first, for a terminal", writeTable},
 		{"json", "everything, see docs/report.md for the schema", writeJSON},
 		{"html", "one self-contained page for people", writeHTML},
+		{"markdown", "a comment under a pull request", writeMarkdown},
+		{"sarif", "for code scanning, with file and line", writeSARIF},
+		{"junit", "for the test results of a pipeline", writeJUnit},
+		{"csv", "one finding a row, for spreadsheets", writeCSV},
+		{"jsonl", "one JSON object a line, for streams and logs", writeJSONLines},
+		{"policyreport", "PolicyReport objects (wgpolicyk8s.io/v1alpha2) as YAML", writePolicyReports},
+		{"openreports", "Report objects (openreports.io/v1alpha1) as YAML", writeOpenReports},
 	}
 }
 

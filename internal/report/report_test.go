@@ -17,6 +17,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestGolden(t *testing.T) {
+	fromFiles, located := files(t)
 	for _, tt := range []struct {
 		file, format string
 		result       *scan.Result
@@ -31,6 +32,23 @@ func TestGolden(t *testing.T) {
 		{"clean.json", "json", clean(), Options{}},
 		{"shop.html", "html", shop(t), Options{}},
 		{"clean.html", "html", clean(), Options{}},
+		{"files.txt", "table", fromFiles, located},
+		{"files.json", "json", fromFiles, located},
+		{"files.sarif", "sarif", fromFiles, located},
+		{"live.sarif", "sarif", live(shop(t)), Options{}},
+		{"clean.sarif", "sarif", clean(), Options{}},
+		{"files.junit.xml", "junit", fromFiles, located},
+		{"live.junit.xml", "junit", live(shop(t)), Options{}},
+		{"clean.junit.xml", "junit", clean(), Options{}},
+		{"files.md", "markdown", fromFiles, located},
+		{"live.md", "markdown", live(shop(t)), Options{}},
+		{"clean.md", "markdown", clean(), Options{}},
+		{"files.csv", "csv", fromFiles, located},
+		{"live.csv", "csv", live(shop(t)), Options{}},
+		{"files.jsonl", "jsonl", fromFiles, located},
+		{"clean.jsonl", "jsonl", clean(), Options{}},
+		{"live.policyreport.yaml", "policyreport", live(shop(t)), Options{}},
+		{"files.openreports.yaml", "openreports", fromFiles, located},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			got := render(t, tt.format, tt.result, tt.options)

@@ -215,6 +215,30 @@ func shop(t *testing.T) *scan.Result {
 
 func scanFile(t *testing.T, controls []*control.Control, file string, gaps ...cluster.Gap) *scan.Result {
 	t.Helper()
+	res, _ := readFile(t, controls, file, gaps...)
+	res.Live = true
+	return res
+}
+
+// files scans testdata/shop.yaml as what it is, with its lines.
+func files(t *testing.T) (*scan.Result, Options) {
+	t.Helper()
+	res, r := readFile(t, fixtures, "testdata/shop.yaml")
+	return res, Options{Locate: r.Locate}
+}
+
+// live is a result as if it had been read from an API.
+func live(r *scan.Result) *scan.Result {
+	for _, res := range r.Controls {
+		for _, f := range res.Findings {
+			f.Source = cluster.Source{Origin: "/api/v1/pods", ResourceVersion: "42"}
+		}
+	}
+	return r
+}
+
+func readFile(t *testing.T, controls []*control.Control, file string, gaps ...cluster.Gap) (*scan.Result, *manifest.Reader) {
+	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -229,9 +253,7 @@ func scanFile(t *testing.T, controls []*control.Control, file string, gaps ...cl
 	for _, g := range gaps {
 		b.Gap(g)
 	}
-	res := stamp(scan.Run(b.Snapshot(), controls))
-	res.Live = true
-	return res
+	return stamp(scan.Run(b.Snapshot(), controls)), r
 }
 
 // stamp gives a result the same clock and version in every run.

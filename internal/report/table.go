@@ -44,13 +44,14 @@ type span struct{ style, text string }
 type table struct {
 	*bufio.Writer
 	Options
+	spots map[*control.Finding]spot
 }
 
 // put writes text as it is. The Writer keeps the first error and Flush returns it.
 func (t *table) put(text string) { _, _ = t.WriteString(text) }
 
 func writeTable(w io.Writer, r *scan.Result, o Options) error {
-	t := &table{bufio.NewWriter(w), o}
+	t := &table{bufio.NewWriter(w), o, locate(r, o)}
 	t.head(r)
 	t.broken(r)
 	t.unknown(r)
@@ -107,7 +108,7 @@ func (t *table) broken(r *scan.Result) {
 			},
 			span{plain, printable(c.Title)}, span{dim, " (" + count(res.Broken, "object") + ")"})
 
-		rows, more := rowsOf(res, t.All), 0
+		rows, more := t.rowsOf(res), 0
 		if !t.All && len(rows) > fewLines+1 { // "and 1 more" would take the line it saves
 			for _, row := range rows[fewLines:] {
 				more += row.findings
@@ -135,9 +136,13 @@ func (t *table) broken(r *scan.Result) {
 				evidence = span{dim, "  the same"}
 			}
 			said = row.evidence
+			file := span{dim, ""}
+			if row.file != "" {
+				file.text = " (" + printable(row.file) + ")"
+			}
 			t.hang(indent+width+4,
 				[]span{{cyan, pad(strings.Repeat(" ", indent)+name, indent+width) + "  "}},
-				span{bold, printable(row.objects)}, evidence, span{dim, row.pods})
+				span{bold, printable(row.objects)}, evidence, span{dim, row.pods}, file)
 		}
 		if more > 0 {
 			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
@@ -152,13 +157,14 @@ type row struct {
 	objects  string // "deployment cart, front; cronjob worker"
 	evidence string
 	pods     string // " (3 pods)"
+	file     string // "deploy/cart.yaml:12", of a single finding
 	findings int
 }
 
 // rowsOf groups a control's faults by place and by what is wrong. In full, only
 // faults with the same words are one; otherwise also those of the same field in
 // different containers and kinds of workloads.
-func rowsOf(res *scan.ControlResult, full bool) []row {
+func (t *table) rowsOf(res *scan.ControlResult) []row {
 	type key struct {
 		place place
 		shape string
@@ -174,7 +180,7 @@ func rowsOf(res *scan.ControlResult, full bool) []row {
 			continue
 		}
 		k := key{placeOf(f.Object), f.Evidence()}
-		if !full {
+		if !t.All {
 			k.shape = shape(f)
 		}
 		g := byKey[k]
@@ -197,6 +203,7 @@ func rowsOf(res *scan.ControlResult, full bool) []row {
 		}
 		if len(g.findings) == 1 {
 			rows[i].evidence = g.findings[0].Evidence()
+			rows[i].file = fileLine(g.findings[0], t.spots[g.findings[0]], t.Dir)
 		}
 		if pods > 0 {
 			rows[i].pods = " (" + count(pods, "pod") + ")"

@@ -1,0 +1,317 @@
+package report
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+// What code scanning takes of one run; more, and it refuses the upload.
+const (
+	maxSARIFResults = 25000
+	maxSARIFTags    = 20
+	maxSARIFNotes   = 1000 // ours: a thousand reasons for blindness are read by nobody
+)
+
+// The structs below are the part of SARIF 2.1.0 that we write.
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool        sarifTool            `json:"tool"`
+		Invocations []sarifInvocation    `json:"invocations"`
+		Bases       map[string]sarifBase `json:"originalUriBaseIds"`
+		ColumnKind  string               `json:"columnKind"`
+		Results     []sarifResult        `json:"results"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name           string      `json:"name"`
+		Version        string      `json:"version,omitempty"`
+		InformationURI string      `json:"informationUri"`
+		Rules          []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string          `json:"id"`
+		Name             string          `json:"name"`
+		ShortDescription sarifText       `json:"shortDescription"`
+		FullDescription  sarifText       `json:"fullDescription"`
+		Help             sarifText       `json:"help"`
+		Default          sarifLevel      `json:"defaultConfiguration"`
+		Properties       sarifProperties `json:"properties"`
+	}
+	sarifText struct {
+		Text     string `json:"text"`
+		Markdown string `json:"markdown,omitempty"`
+	}
+	sarifLevel struct {
+		Level string `json:"level"`
+	}
+	sarifProperties struct {
+		Tags             []string `json:"tags"`
+		Precision        string   `json:"precision"`
+		SecuritySeverity string   `json:"security-severity"`
+	}
+	sarifInvocation struct {
+		Successful    bool                `json:"executionSuccessful"`
+		Started       string              `json:"startTimeUtc,omitempty"`
+		Ended         string              `json:"endTimeUtc,omitempty"`
+		Notifications []sarifNotification `json:"toolExecutionNotifications"`
+	}
+	sarifNotification struct {
+		Level   string          `json:"level"`
+		Message sarifText       `json:"message"`
+		Rule    *sarifReference `json:"associatedRule,omitempty"`
+	}
+	sarifReference struct {
+		ID    string `json:"id"`
+		Index int    `json:"index"`
+	}
+	sarifBase struct {
+		Description sarifText `json:"description"`
+	}
+	sarifResult struct {
+		RuleID       string            `json:"ruleId"`
+		RuleIndex    int               `json:"ruleIndex"`
+		Kind         string            `json:"kind"`
+		Level        string            `json:"level"`
+		Message      sarifText         `json:"message"`
+		Locations    []sarifLocation   `json:"locations"`
+		Fingerprints map[string]string `json:"partialFingerprints"`
+	}
+	sarifLocation struct {
+		Physical sarifPhysical  `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   sarifRegion   `json:"region"`
+	}
+	sarifArtifact struct {
+		URI  string `json:"uri"`
+		Base string `json:"uriBaseId,omitempty"`
+	}
+	sarifRegion struct {
+		StartLine   int `json:"startLine"`
+		StartColumn int `json:"startColumn"`
+		EndLine     int `json:"endLine"`
+	}
+	sarifLogical struct {
+		Name          string `json:"name"`
+		QualifiedName string `json:"fullyQualifiedName"`
+		Kind          string `json:"kind"`
+	}
+)
+
+// sourceRoot is the name by which code scanning knows the repository's folder.
+const sourceRoot = "%SRCROOT%"
+
+var (
+	sarifLevels = map[control.Severity]string{
+		control.Critical: "error", control.High: "error", control.Medium: "warning", control.Low: "note",
+	}
+	// In code scanning, 9.0 and more is critical, 7.0 high, 4.0 medium.
+	securitySeverity = map[control.Severity]string{
+		control.Critical: "9.5", control.High: "8.0", control.Medium: "5.5", control.Low: "2.5",
+	}
+)
+
+func writeSARIF(w io.Writer, r *scan.Result, o Options) error {
+	b := bufio.NewWriter(w)
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err := e.Encode(toSARIF(r, o)); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+func toSARIF(r *scan.Result, o Options) sarifLog {
+	run := sarifRun{
+		Tool:       sarifTool{sarifDriver{Name: "Bulwark", Version: r.Version, InformationURI: "https://github.com/bulwark-k8s/bulwark", Rules: []sarifRule{}}},
+		Bases:      map[string]sarifBase{sourceRoot: {sarifText{Text: "the folder that the scan was started in"}}},
+		ColumnKind: "unicodeCodePoints",
+		Results:    []sarifResult{},
+	}
+	spots, index := locate(r, o), map[*scan.ControlResult]int{}
+	prints, cut := map[string]int{}, 0
+	for i, res := range r.Controls {
+		index[res] = i
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, ruleSARIF(res.Control))
+		for _, f := range res.Findings {
+			switch {
+			case f.Outcome != control.Broken:
+			case len(run.Results) == maxSARIFResults:
+				cut++
+			default:
+				run.Results = append(run.Results, sarifResult{
+					RuleID: res.Control.ID, RuleIndex: i, Kind: "fail", Level: sarifLevels[res.Control.Severity],
+					Message: sarifText{Text: plainSARIF(f.String())}, Locations: []sarifLocation{locationSARIF(f, spots[f], o.Dir)},
+					Fingerprints: fingerprints(res.Control, f, prints),
+				})
+			}
+		}
+	}
+	run.Invocations = []sarifInvocation{{
+		Successful: true, Started: utc(r.Started), Ended: utc(r.Started.Add(r.Took)), Notifications: notesSARIF(r, index, cut),
+	}}
+	return sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}}
+}
+
+func utc(t time.Time) string {
+	if t.IsZero() || t.Year() > 9999 {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func ruleSARIF(c *control.Control) sarifRule {
+	var help []string
+	for _, h := range control.Headings {
+		if text := c.Section(h); text != "" {
+			help = append(help, "## "+h+"\n\n"+text)
+		}
+	}
+	title := printable(c.Title)
+	family, _, _ := strings.Cut(c.ID, ".")
+	tags := []string{"security", "kubernetes", family}
+	for _, ref := range c.Refs {
+		tags = append(tags, printable(ref.String()))
+	}
+	slices.Sort(tags[3:])
+	tags = slices.Compact(tags)
+	return sarifRule{
+		ID: c.ID, Name: c.ID, ShortDescription: sarifText{Text: title},
+		FullDescription: sarifText{Text: printable(or(c.Section("Why"), c.Title))},
+		Help:            sarifText{or(c.Section("Fix"), title), or(strings.Join(help, "\n\n"), title)},
+		Default:         sarifLevel{sarifLevels[c.Severity]},
+		Properties:      sarifProperties{tags[:min(len(tags), maxSARIFTags)], "high", securitySeverity[c.Severity]},
+	}
+}
+
+// or is the first text that says something.
+func or(texts ...string) string {
+	for _, t := range texts {
+		if strings.TrimSpace(t) != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// plainSARIF keeps a stranger's text from becoming a link: "[text](target)" is one in
+// a SARIF message.
+func plainSARIF(text string) string { return strings.ReplaceAll(printable(text), "](", "] (") }
+
+func locationSARIF(f *control.Finding, at spot, dir string) sarifLocation {
+	loc := sarifLocation{
+		Physical: sarifPhysical{Artifact: sarifArtifact{URI: syntheticURI(f.Object)}, Region: sarifRegion{1, 1, 1}},
+		Logical: []sarifLogical{{
+			Name: printable(f.Object.Name), Kind: "resource",
+			QualifiedName: printable(strings.TrimPrefix(f.Object.Namespace+"/", "/") + f.Object.Kind + "/" + f.Object.Name),
+		}},
+	}
+	if file := fileOf(f.Source, dir); file != "" {
+		uri := url.URL{Path: filepath.ToSlash(file)}
+		loc.Physical.Artifact = sarifArtifact{URI: uri.String(), Base: sourceRoot}
+		if filepath.IsAbs(file) {
+			uri.Scheme = "file"
+			loc.Physical.Artifact = sarifArtifact{URI: uri.String()}
+		}
+		loc.Physical.Region = sarifRegion{at.line, at.column, at.line}
+	}
+	return loc
+}
+
+// syntheticURI is a file name for what is in no file: code scanning shows nothing
+// without one. A namespace is never called "-".
+func syntheticURI(ref cluster.Ref) string {
+	root, suffix := "kubernetes", ".yaml"
+	if ref.OnMachine() {
+		root, suffix = "machines", ""
+	}
+	parts := []string{root, or(ref.Namespace, "-"), or(ref.Kind, "-"), or(ref.Name, "-") + suffix}
+	for i, part := range parts {
+		part = strings.Map(func(c rune) rune {
+			if c == '/' || c == '\\' || !unicode.IsPrint(c) || c == unicode.ReplacementChar {
+				return '_'
+			}
+			return c
+		}, part)
+		if strings.Trim(part, ".") == "" {
+			part = "_" + part // never a way upwards
+		}
+		parts[i] = url.PathEscape(part)
+	}
+	return strings.Join(parts, "/")
+}
+
+// fingerprints name a fault by what it is about and not by where it stands, so that
+// it stays the same alert when lines move. seen counts those that are alike.
+func fingerprints(c *control.Control, f *control.Finding, seen map[string]int) map[string]string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.ID, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Path}, "\x00")))
+	id := hex.EncodeToString(sum[:16])
+	seen[id]++
+	id = fmt.Sprintf("%s:%d", id, seen[id])
+	// The second name is the only one that GitHub compares.
+	return map[string]string{"bulwarkFinding/v1": id, "primaryLocationLineHash": id}
+}
+
+// notesSARIF says what could not be told, and what was left out.
+func notesSARIF(r *scan.Result, index map[*scan.ControlResult]int, cut int) []sarifNotification {
+	notes := []sarifNotification{}
+	if cut > 0 {
+		notes = append(notes, sarifNotification{Level: "warning", Message: sarifText{Text: fmt.Sprintf(
+			"%s left out: code scanning takes %d of one run; the gravest are here and -o json has all", count(cut, "finding"), maxSARIFResults)}})
+	}
+	more := 0
+	note := func(res *scan.ControlResult, text string) {
+		if len(notes) >= maxSARIFNotes {
+			more++
+			return
+		}
+		n := sarifNotification{Level: "warning", Message: sarifText{Text: plainSARIF(text)}}
+		if res != nil {
+			n.Rule = &sarifReference{res.Control.ID, index[res]}
+		}
+		notes = append(notes, n)
+	}
+	for _, b := range blinds(r) {
+		what := strings.Join(b.needs, ", ")
+		switch {
+		case len(b.controls) == 0:
+			note(nil, "not read: "+what+": "+b.reason)
+		case what == "" && len(b.findings) > 0:
+			for _, f := range b.findings {
+				note(b.controls[0], f.String())
+			}
+		default:
+			for _, res := range b.controls {
+				note(res, strings.TrimPrefix("could not look at "+what+": ", "could not look at : ")+b.reason)
+			}
+		}
+	}
+	if more > 0 {
+		notes = append(notes, sarifNotification{Level: "warning", Message: sarifText{Text: fmt.Sprintf("%d more could not be told; -o json has all", more)}})
+	}
+	return notes
+}
