@@ -3,6 +3,11 @@
 package controls
 
 import (
+	"github.com/bulwark-k8s/bulwark/controls/admission/auditonly"
+	"github.com/bulwark-k8s/bulwark/controls/admission/blockssystem"
+	"github.com/bulwark-k8s/bulwark/controls/admission/deadwebhook"
+	"github.com/bulwark-k8s/bulwark/controls/admission/ignoresfailure"
+	"github.com/bulwark-k8s/bulwark/controls/admission/unboundpolicy"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apiprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apitls"
@@ -28,6 +33,11 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/image/frozenregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/latest"
 	"github.com/bulwark-k8s/bulwark/controls/image/undigested"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/anyhost"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/nobackend"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/plainhttp"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/retirednginx"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/snippet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/alwaysallow"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/anonymouskubelet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/clientca"
@@ -37,8 +47,14 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/listener/noclientcert"
 	"github.com/bulwark-k8s/bulwark/controls/listener/oldtls"
 	"github.com/bulwark-k8s/bulwark/controls/listener/plainlistener"
+	"github.com/bulwark-k8s/bulwark/controls/namespace/pinnedpolicy"
 	"github.com/bulwark-k8s/bulwark/controls/namespace/podsecurity"
+	"github.com/bulwark-k8s/bulwark/controls/namespace/usesdefault"
+	"github.com/bulwark-k8s/bulwark/controls/network/allowall"
+	"github.com/bulwark-k8s/bulwark/controls/network/defaultdeny"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
+	"github.com/bulwark-k8s/bulwark/controls/network/metadata"
+	"github.com/bulwark-k8s/bulwark/controls/network/selectsnothing"
 	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
 	"github.com/bulwark-k8s/bulwark/controls/pod/apparmor"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
@@ -105,6 +121,8 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/secret/literal"
 	"github.com/bulwark-k8s/bulwark/controls/service/externalips"
 	"github.com/bulwark-k8s/bulwark/controls/service/nodeport"
+	"github.com/bulwark-k8s/bulwark/controls/service/selectsnobody"
+	"github.com/bulwark-k8s/bulwark/controls/storage/hostpathvolume"
 	"github.com/bulwark-k8s/bulwark/controls/workload/exposedescape"
 	"github.com/bulwark-k8s/bulwark/controls/workload/nakedpod"
 	"github.com/bulwark-k8s/bulwark/controls/workload/openconsole"
@@ -117,6 +135,11 @@ import (
 
 // catalog is ordered by ID.
 var catalog = []*control.Control{
+	auditonly.Control,
+	blockssystem.Control,
+	deadwebhook.Control,
+	ignoresfailure.Control,
+	unboundpolicy.Control,
 	anonymousrequests.Control,
 	apiprofiling.Control,
 	apitls.Control,
@@ -142,6 +165,11 @@ var catalog = []*control.Control{
 	frozenregistry.Control,
 	latest.Control,
 	undigested.Control,
+	anyhost.Control,
+	nobackend.Control,
+	plainhttp.Control,
+	retirednginx.Control,
+	snippet.Control,
 	alwaysallow.Control,
 	anonymouskubelet.Control,
 	clientca.Control,
@@ -151,8 +179,14 @@ var catalog = []*control.Control{
 	noclientcert.Control,
 	oldtls.Control,
 	plainlistener.Control,
+	pinnedpolicy.Control,
 	podsecurity.Control,
+	usesdefault.Control,
+	allowall.Control,
+	defaultdeny.Control,
 	isolation.Control,
+	metadata.Control,
+	selectsnothing.Control,
 	versionskew.Control,
 	apparmor.Control,
 	capabilities.Control,
@@ -219,6 +253,8 @@ var catalog = []*control.Control{
 	literal.Control,
 	externalips.Control,
 	nodeport.Control,
+	selectsnobody.Control,
+	hostpathvolume.Control,
 	exposedescape.Control,
 	nakedpod.Control,
 	openconsole.Control,

@@ -51,6 +51,12 @@ const (
 	ClusterRoles        Need = "clusterroles.rbac.authorization.k8s.io"
 	RoleBindings        Need = "rolebindings.rbac.authorization.k8s.io"
 	ClusterRoleBindings Need = "clusterrolebindings.rbac.authorization.k8s.io"
+	PersistentVolumes   Need = "persistentvolumes"
+
+	ValidatingWebhooks       Need = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+	MutatingWebhooks         Need = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+	ValidatingPolicies       Need = "validatingadmissionpolicies.admissionregistration.k8s.io"
+	ValidatingPolicyBindings Need = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 )
 
 // Workloads are all the kinds that make pods, and pods.

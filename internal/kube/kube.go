@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -97,6 +98,11 @@ var resources = []resource{
 	{cluster.Roles, rbacv1.SchemeGroupVersion, "roles", "Role", true, func() runtime.Object { return new(rbacv1.RoleList) }},
 	{cluster.RoleBindings, rbacv1.SchemeGroupVersion, "rolebindings", "RoleBinding", true, func() runtime.Object { return new(rbacv1.RoleBindingList) }},
 	{cluster.ClusterRoles, rbacv1.SchemeGroupVersion, "clusterroles", "ClusterRole", false, func() runtime.Object { return new(rbacv1.ClusterRoleList) }},
+	{cluster.PersistentVolumes, corev1.SchemeGroupVersion, "persistentvolumes", "PersistentVolume", false, func() runtime.Object { return new(corev1.PersistentVolumeList) }},
+	{cluster.ValidatingWebhooks, admissionv1.SchemeGroupVersion, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false, func() runtime.Object { return new(admissionv1.ValidatingWebhookConfigurationList) }},
+	{cluster.MutatingWebhooks, admissionv1.SchemeGroupVersion, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false, func() runtime.Object { return new(admissionv1.MutatingWebhookConfigurationList) }},
+	{cluster.ValidatingPolicies, admissionv1.SchemeGroupVersion, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyList) }},
+	{cluster.ValidatingPolicyBindings, admissionv1.SchemeGroupVersion, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyBindingList) }},
 	{cluster.ClusterRoleBindings, rbacv1.SchemeGroupVersion, "clusterrolebindings", "ClusterRoleBinding", false, func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) }},
 }
 

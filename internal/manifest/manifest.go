@@ -106,7 +106,8 @@ func NewReader(b *cluster.Builder, namespace string) *Reader {
 	b.Looked(cluster.Workloads...)
 	b.Looked(cluster.RBAC...)
 	b.Looked(cluster.Namespaces, cluster.Nodes, cluster.Services, cluster.Secrets, cluster.ConfigMaps,
-		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses)
+		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses, cluster.PersistentVolumes,
+		cluster.ValidatingWebhooks, cluster.MutatingWebhooks, cluster.ValidatingPolicies, cluster.ValidatingPolicyBindings)
 	return &Reader{b: b, namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
 }
 

@@ -3,12 +3,12 @@ package isolation
 
 import (
 	_ "embed"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -43,7 +43,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue // the API server refuses such a policy
 		}
 		p := policy{selects: sel}
-		p.ingress, p.egress = directions(np)
+		p.ingress, p.egress = netpol.Isolates(np)
 		byNamespace[o.Namespace] = append(byNamespace[o.Namespace], p)
 	}
 	for _, p := range s.Pods() {
@@ -66,14 +66,4 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			v.Broken("isolation", "ingress only", "a NetworkPolicy for egress too")
 		}
 	}
-}
-
-// directions reports what a policy isolates. Without policyTypes it is ingress, and
-// egress if there are egress rules (k8s.io/api/networking/v1/types.go, PolicyTypes).
-func directions(np *networkingv1.NetworkPolicy) (ingress, egress bool) {
-	if len(np.Spec.PolicyTypes) == 0 {
-		return true, len(np.Spec.Egress) > 0
-	}
-	return slices.Contains(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress),
-		slices.Contains(np.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
 }

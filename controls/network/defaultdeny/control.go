@@ -1,0 +1,80 @@
+// Package defaultdeny finds namespaces where the next pod would be open.
+package defaultdeny
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is network.defaultdeny.
+var Control = &control.Control{
+	ID:       "network.defaultdeny",
+	Title:    "Namespace leaves its next pod open",
+	Severity: control.Low,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.Namespaces},
+	With:     append([]cluster.Need{cluster.NetworkPolicies}, cluster.Workloads...),
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("5.3.2"), control.NSA("Network separation")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	policies := map[string][]*networkingv1.NetworkPolicy{}
+	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
+		policies[o.Namespace] = append(policies[o.Namespace], np)
+	}
+	for _, o := range s.Kind("Namespace") {
+		pods := s.PodsIn(o.Name)
+		if len(pods) == 0 || len(policies[o.Name]) == 0 {
+			continue // nobody is there, or each pod is reported by network.isolation
+		}
+		v := r.Object(o)
+		var missing []string
+		for _, direction := range []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress} {
+			if !caught(policies[o.Name], direction) && isolated(pods, policies[o.Name], direction) {
+				missing = append(missing, strings.ToLower(string(direction)))
+			}
+		}
+		if len(missing) > 0 {
+			v.Broken("default deny", "missing for "+strings.Join(missing, " and "), "a NetworkPolicy that selects every pod").
+				Because("each pod of today is isolated by a policy of its own, and the next one is not")
+		}
+	}
+}
+
+// caught reports whether a policy selects every pod that may come.
+func caught(policies []*networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
+	return slices.ContainsFunc(policies, func(np *networkingv1.NetworkPolicy) bool {
+		sel := np.Spec.PodSelector
+		return len(sel.MatchLabels)+len(sel.MatchExpressions) == 0 && isolates(np, direction)
+	})
+}
+
+// isolated reports whether every pod of today is selected. Where one is not, it is
+// reported itself.
+func isolated(pods []*cluster.PodSpec, policies []*networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
+	return !slices.ContainsFunc(pods, func(p *cluster.PodSpec) bool {
+		return !p.Spec.HostNetwork && !slices.ContainsFunc(policies, func(np *networkingv1.NetworkPolicy) bool {
+			sel, err := metav1.LabelSelectorAsSelector(&np.Spec.PodSelector)
+			return err == nil && isolates(np, direction) && sel.Matches(labels.Set(p.Meta.Labels))
+		})
+	})
+}
+
+func isolates(np *networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
+	ingress, egress := netpol.Isolates(np)
+	return direction == networkingv1.PolicyTypeIngress && ingress || direction == networkingv1.PolicyTypeEgress && egress
+}
