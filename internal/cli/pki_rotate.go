@@ -38,6 +38,7 @@ type pkiRotateOptions struct {
 
 	settle, forceAfter time.Duration
 	compromised        bool
+	waits              map[rotate.Action]time.Duration // that were said, and not left to the plan
 }
 
 func newPKIRotate(_ *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -73,7 +74,16 @@ has begun. See docs/rotate.md.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.InOrStdin()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.waits = map[rotate.Action]time.Duration{}
+			if cmd.Flags().Changed("settle") {
+				o.waits[rotate.Settle] = o.settle
+			}
+			if cmd.Flags().Changed("force-after") {
+				o.waits[rotate.Outlive] = o.forceAfter
+			}
+			return o.run(cmd.Context(), cmd.InOrStdin())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.lab, "lab", "", "the lab cluster's `name`")
@@ -215,6 +225,7 @@ func (o *pkiRotateOptions) carryOut(ctx context.Context, cluster *lab.Rotation, 
 		},
 		Confirm:  func(ph rotate.Phase) (bool, error) { return o.confirm(ph, answers) },
 		Progress: o.progress,
+		Waits:    o.waits,
 	}
 	runner.Boundary, cluster.MidWrite = rotateFailpoint(os.Getenv(rotateDieVariable))
 	act, done := runner.Run, "replaced"
@@ -308,7 +319,8 @@ func rotateFailpoint(at string) (boundary func(int), midWrite func()) {
 	last := -1
 	boundary = func(n int) {
 		last = n
-		if n == wanted && !inWrite {
+		// What writes nothing dies after it.
+		if n == wanted && !inWrite || n == wanted+1 && inWrite {
 			die()
 		}
 	}

@@ -527,8 +527,13 @@ func (b *builder) reissue() Phase {
 		ph.Why = "the new key is drawn; nothing is signed by it yet"
 		return ph
 	}
-	at := b.controlPlanes()[0].Name
 	for _, m := range b.inv.Machines {
+		// A member asks itself: others refuse a peer that comes from another
+		// address than its certificate names.
+		at := m.Name
+		if !slices.Contains(m.Components, "kube-apiserver") {
+			at = b.controlPlanes()[0].Name
+		}
 		if steps := b.asks(m, b.servers(), at, b.trustFor(b.both()), false); len(steps) > 0 {
 			ph.Turns = append(ph.Turns, Turn{Machine: m.Name, Steps: steps})
 		}

@@ -56,6 +56,9 @@ type Runner struct {
 	Confirm func(Phase) (bool, error)
 	// Progress hears of each step before and, with its time, after it.
 	Progress func(Phase, Step, time.Duration, bool)
+	// Waits replace how long steps of an action wait, for who has changed his
+	// mind since the plan was made.
+	Waits map[Action]time.Duration
 	// Boundary is called after each save; tests die in it.
 	Boundary func(number int)
 }
@@ -179,6 +182,9 @@ func (r *Runner) save(c Cursor, number int) error {
 
 func (r *Runner) step(ctx context.Context, ph Phase, s Step, c *Cursor) error {
 	began := r.Now()
+	if wait, ok := r.Waits[s.Do]; ok {
+		s.Wait = wait
+	}
 	r.Progress(ph, s, 0, false)
 	var err error
 	switch s.Do {

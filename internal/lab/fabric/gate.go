@@ -12,13 +12,17 @@ const (
 	// being restarted on purpose.
 	maxAbsence = 25 * time.Second
 	retryEvery = 50 * time.Millisecond
-	// burst is how closely the bytes of one request follow each other: what
-	// comes so soon after the last is let through even when held, or a server
-	// that finishes what it has begun would wait for the rest of it.
-	burst = 8 * time.Millisecond
+	// burst is how closely the bytes of one request follow each other, on a
+	// busy machine: what comes so soon after the last is let through even when
+	// held, or a server that finishes what it has begun would wait for the rest
+	// of it. A connection that never pauses for so long is held in the first
+	// shorter one, once the hold has lasted for busy.
+	burst    = 40 * time.Millisecond
+	shortest = 4 * time.Millisecond
+	busy     = time.Second
 	// quiet is how long no byte may have been let through for a backend to
 	// count as having received nothing more.
-	quiet = 40 * time.Millisecond
+	quiet = 60 * time.Millisecond
 )
 
 // gates are what is closed on purpose, by backend.
@@ -26,7 +30,8 @@ type gates struct {
 	mu      sync.Mutex
 	drained map[string]int
 	held    map[string]int
-	opened  chan struct{} // closed and replaced whenever something is released
+	since   map[string]time.Time // when each was held
+	opened  chan struct{}        // closed and replaced whenever something is released
 	open    map[*crossing]struct{}
 }
 
@@ -52,6 +57,12 @@ func (b *Balancer) Drain(backend string) (release func()) {
 // by themselves.
 func (b *Balancer) Hold(ctx context.Context, backend string) (release func()) {
 	release = b.gates.close(&b.gates.held, backend)
+	b.gates.mu.Lock()
+	if b.gates.since == nil {
+		b.gates.since = map[string]time.Time{}
+	}
+	b.gates.since[backend] = time.Now()
+	b.gates.mu.Unlock()
 	for !b.gates.silent(backend) {
 		select {
 		case <-ctx.Done():
@@ -153,7 +164,11 @@ func (g *gates) leave(c *crossing) {
 func (c *crossing) pass() bool {
 	for {
 		c.gates.mu.Lock()
-		if c.gates.held[c.backend] == 0 || time.Since(c.last) < burst {
+		pause := burst
+		if time.Since(c.gates.since[c.backend]) > busy {
+			pause = shortest
+		}
+		if c.gates.held[c.backend] == 0 || time.Since(c.last) < pause {
 			c.last = time.Now()
 			c.gates.mu.Unlock()
 			return true
