@@ -84,7 +84,7 @@ func (r *Rotation) Plan(ctx context.Context) error {
 		return err
 	}
 	if j == nil {
-		current, _, err := r.current(ctx)
+		current, err := r.current(ctx)
 		if err != nil {
 			return err
 		}
@@ -161,29 +161,29 @@ var said = map[Phase]string{
 // current is the configuration that the cluster runs on. An apiserver that has
 // not loaded its file does not watch it, or cannot read it: nothing would come
 // of giving it another.
-func (r *Rotation) current(ctx context.Context) (*Configuration, []byte, error) {
+func (r *Rotation) current(ctx context.Context) (*Configuration, error) {
 	data, err := r.Machines.Read(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c, err := Parse(data)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	waiting, err := r.Machines.Waiting(ctx, Hash(data))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(waiting) > 0 {
-		return nil, nil, fmt.Errorf("before the rotation: %s", strings.Join(waiting, "; "))
+		return nil, fmt.Errorf("before the rotation: %s", strings.Join(waiting, "; "))
 	}
-	return c, data, nil
+	return c, nil
 }
 
 func keyName(now time.Time) string { return "key-" + now.UTC().Format("20060102t150405") }
 
 func (r *Rotation) begin(ctx context.Context) (*journal, error) {
-	c, _, err := r.current(ctx)
+	c, err := r.current(ctx)
 	if err != nil {
 		return nil, err
 	}

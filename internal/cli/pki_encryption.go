@@ -249,7 +249,7 @@ clear; the rest is dropped as it arrives. Nothing is decrypted.`,
 				return err
 			}
 			if access != nil {
-				defer access.Close()
+				defer func() { _ = access.Close() }() // only namespaces are given back
 			}
 			tallies, err := f.count(members)(cmd.Context(), resources)
 			if err != nil {
@@ -361,7 +361,7 @@ func (f *rotateFlags) run(ctx context.Context, kubeFlags *genericclioptions.Conf
 		}
 	}
 	if access != nil {
-		defer access.Close()
+		defer func() { _ = access.Close() }() // only namespaces and a lock are given back
 		if config, err = clientcmd.BuildConfigFromFlags(access.API, access.Kubeconfig); err != nil {
 			return err
 		}

@@ -204,7 +204,7 @@ func TestKubeletServingIsJudged(t *testing.T) {
 		}, want: Denied, reason: "signature"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			template, node, key := servingTemplate(), servingNode(), crypto.Signer(p256)
+			template, node, key := servingTemplate(), servingNode(), p256
 			if tt.template != nil {
 				tt.template(template)
 			}
