@@ -31,6 +31,9 @@ const (
 	// stopPatience is how long a component gets to stop, before it is told
 	// again, and again before it is killed.
 	stopPatience = 12 * time.Second
+	// farewell is what an apiserver that has closed its port gets for telling
+	// its clients.
+	farewell = 700 * time.Millisecond
 	// healthPatience is for a component to be well after a restart, and for
 	// others to have read what has changed: a minute is what they take at most.
 	healthPatience = 100 * time.Second
@@ -419,7 +422,7 @@ func (r *Rotation) restart(ctx context.Context, s rotate.Step) error {
 		}
 		switch component {
 		case "kube-apiserver":
-			err = r.held(ctx, []string{s.Machine}, func() error { return stop(ctx, id) })
+			err = r.stopAPIServer(ctx, h, id)
 		case "etcd":
 			err = r.held(ctx, r.apiservers(), func() error { return r.stopMember(ctx, s.Machine, id) })
 		default:
@@ -462,12 +465,48 @@ func (r *Rotation) held(ctx context.Context, machines []string, do func() error)
 	return err
 }
 
-// stop asks a process to end, and then no longer asks.
-func stop(ctx context.Context, id process.ID) error {
-	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGTERM, unix.SIGKILL} {
-		if err := id.Signal(sig); err != nil {
+// stopAPIServer stops an apiserver while nothing new reaches it. The hold ends
+// as soon as it has told its clients which requests it took: the rest of one of
+// those may be among what is held, and it waits for it.
+func (r *Rotation) stopAPIServer(ctx context.Context, h host, id process.ID) error {
+	err := r.held(ctx, []string{h.Name}, func() error {
+		if err := id.Signal(unix.SIGTERM); err != nil {
 			return err
 		}
+		dial, done, err := r.dialer(h.Name)
+		if err != nil {
+			return err
+		}
+		defer done()
+		for deadline := time.Now().Add(stopPatience); id.Alive() && time.Now().Before(deadline); {
+			conn, err := dial(ctx, "tcp", h.address(h.Ports.API))
+			if err != nil {
+				break // it closes its port first, and then says goodbye
+			}
+			conn.Close()
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		return pause(ctx, farewell)
+	})
+	if err != nil {
+		return err
+	}
+	return ended(ctx, id, unix.SIGTERM, unix.SIGKILL)
+}
+
+// stop asks a process to end, and then no longer asks.
+func stop(ctx context.Context, id process.ID) error {
+	if err := id.Signal(unix.SIGTERM); err != nil {
+		return err
+	}
+	return ended(ctx, id, unix.SIGTERM, unix.SIGKILL)
+}
+
+// ended waits for a process to end, and becomes more pressing.
+func ended(ctx context.Context, id process.ID, signals ...syscall.Signal) error {
+	for next := 0; ; next++ {
 		for deadline := time.Now().Add(stopPatience); time.Now().Before(deadline); {
 			if !id.Alive() {
 				return nil
@@ -476,8 +515,13 @@ func stop(ctx context.Context, id process.ID) error {
 				return err
 			}
 		}
+		if next == len(signals) {
+			return fmt.Errorf("process %d does not end", id.PID)
+		}
+		if err := id.Signal(signals[next]); err != nil {
+			return err
+		}
 	}
-	return fmt.Errorf("process %d does not end", id.PID)
 }
 
 // stopMember stops an etcd member, and waits until the others agree without
