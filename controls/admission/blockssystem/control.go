@@ -4,6 +4,7 @@ package blockssystem
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -67,9 +68,7 @@ func judge(s *cluster.Snapshot, v *control.Verdict, h hook) {
 	}
 	system := labels.Set{"kubernetes.io/metadata.name": "kube-system"}
 	if ns := s.Get(cluster.Ref{Kind: "Namespace", Name: "kube-system"}); ns != nil {
-		for key, value := range ns.Meta.Labels {
-			system[key] = value
-		}
+		maps.Copy(system, ns.Meta.Labels)
 	}
 	if h.spaces != nil {
 		if sel, err := metav1.LabelSelectorAsSelector(h.spaces); err != nil || !sel.Matches(system) {
