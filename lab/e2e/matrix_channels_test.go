@@ -74,15 +74,15 @@ var channels = []channel{
 			{toKubelets, readSecretKey, wants{inHandshake, answeredPlain}},
 			{frontProxy, readSecretKey, wants{inHandshake, answeredPlain}},
 			{admin, readSecretKey, wants{inHandshake, answeredPlain}},
-			// etcd's authority is the only gate: whom it signed may read everything.
-			{etcdHealth, readSecretKey, wants{answered, answeredPlain}},
-			{etcdPeer, readSecretKey, wants{answered, answeredPlain}},
+			// Signed by etcd's authority, but no user who may read this.
+			{etcdHealth, readSecretKey, wants{forbidden, answeredPlain}},
+			{etcdPeer, readSecretKey, wants{forbidden, answeredPlain}},
 		},
 		paper: paper{
 			protocol:   "gRPC, TLS 1.2 or newer",
 			server:     "etcd's certificate for that machine",
 			client:     "its own certificate of etcd's authority, demanded in the handshake",
-			authorized: "etcd's authority, which signs nothing but etcd's members, its health check and the apiserver",
+			authorized: "etcd, by the certificate's name: the apiserver may use /registry/, and no other name may",
 			lost:       "read or write the cluster's state around the API: no certificate of a node, of an administrator or of another component is one of etcd's",
 		},
 	},
