@@ -30,8 +30,6 @@ type order struct {
 
 type answer struct {
 	Error string `json:"error,omitempty"`
-	// Open is how many connections the machine's apiserver has.
-	Open int `json:"open"`
 }
 
 // socketPath reaches a socket in a folder whose path may be longer than a
@@ -108,9 +106,6 @@ func obey(ctx context.Context, conn net.Conn, b *fabric.Balancer, backends map[s
 			closed[end]()
 			delete(closed, end)
 		}
-		if known {
-			reply.Open = b.Open(backend)
-		}
 		if out.Encode(reply) != nil {
 			return
 		}
@@ -139,18 +134,18 @@ func dialOwner(ctx context.Context, dir string) (*controller, error) {
 	return &controller{conn, json.NewDecoder(conn)}, nil
 }
 
-func (c *controller) order(do, machine string) (open int, err error) {
+func (c *controller) order(do, machine string) error {
 	if err := json.NewEncoder(c.conn).Encode(order{do, machine}); err != nil {
-		return 0, fmt.Errorf("asking the cluster's owner process: %w", err)
+		return fmt.Errorf("asking the cluster's owner process: %w", err)
 	}
 	var reply answer
 	if err := c.in.Decode(&reply); err != nil {
-		return 0, fmt.Errorf("asking the cluster's owner process: %w", err)
+		return fmt.Errorf("asking the cluster's owner process: %w", err)
 	}
 	if reply.Error != "" {
-		return 0, errors.New(reply.Error)
+		return errors.New(reply.Error)
 	}
-	return reply.Open, nil
+	return nil
 }
 
 func (c *controller) Close() error { return c.conn.Close() }

@@ -112,7 +112,7 @@ func (r *Rotation) ask(ctx context.Context, s rotate.Step, content func(rotate.D
 		return err
 	}
 	defer done()
-	return until(ctx, healthPatience, func(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) error {
 		if pair == nil {
 			return shake(ctx, dial, address, cfg)
 		}
@@ -241,7 +241,7 @@ func carries(bundle, trust, without []byte) bool {
 // publish waits until an object of the cluster carries what is trusted, or, if
 // nobody else does it, puts it there.
 func (r *Rotation) publish(ctx context.Context, object string, trust, without []byte) error {
-	return until(ctx, healthPatience, func(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) error {
 		// Made anew each time: its kubeconfig may just have been written.
 		api, err := newAPI(r.state)
 		if err != nil {
@@ -377,7 +377,7 @@ func (r *Rotation) accounts(ctx context.Context, s rotate.Step, content func(rot
 		return err
 	}
 	h := r.state.Topology.Hosts[i]
-	return until(ctx, healthPatience, func(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) error {
 		config, err := clientcmd.BuildConfigFromFlags(h.apiServer(), h.file(filepath.Join(kubernetesDir, "super-admin.conf")))
 		if err != nil {
 			return err

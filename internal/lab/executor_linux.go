@@ -160,7 +160,7 @@ func readFiles(h host, dir string, into map[string]rotate.File) error {
 		case !e.Type().IsRegular(), !slices.Contains([]string{".crt", ".key", ".pub", ".pem", ".conf"}, ext):
 			return nil
 		}
-		data, err := os.ReadFile(name)
+		data, err := os.ReadFile(name) //nolint:gosec // the folder is the machine's, and links in it are not followed
 		if err != nil {
 			return err
 		}
@@ -197,13 +197,12 @@ func (r *Rotation) Do(ctx context.Context, s rotate.Step, content func(rotate.Di
 	case rotate.SetFlag:
 		return r.setFlag(s)
 	case rotate.Leave:
-		if _, err := r.owner.order("drain", s.Machine); err != nil {
+		if err := r.owner.order("drain", s.Machine); err != nil {
 			return err
 		}
 		return pause(ctx, drainPause)
 	case rotate.Join:
-		_, err := r.owner.order("join", s.Machine)
-		return err
+		return r.owner.order("join", s.Machine)
 	case rotate.Restart:
 		return r.restart(ctx, s)
 	case rotate.Healthy:
@@ -237,8 +236,8 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // until repeats a question that others may need time to answer well.
-func until(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func until(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	var last error
 	for {
@@ -448,9 +447,7 @@ func (r *Rotation) apiservers() []string {
 func (r *Rotation) held(ctx context.Context, machines []string, do func() error) error {
 	var err error
 	for _, m := range machines {
-		if _, e := r.owner.order("hold", m); e != nil {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, r.owner.order("hold", m))
 	}
 	if err == nil && len(machines) > 1 {
 		err = pause(ctx, drainPause) // for the answers
@@ -459,8 +456,7 @@ func (r *Rotation) held(ctx context.Context, machines []string, do func() error)
 		err = do()
 	}
 	for _, m := range machines {
-		_, e := r.owner.order("release", m)
-		err = errors.Join(err, e)
+		err = errors.Join(err, r.owner.order("release", m))
 	}
 	return err
 }
@@ -547,7 +543,7 @@ func (r *Rotation) healthy(ctx context.Context, name string, components []string
 	if err != nil {
 		return err
 	}
-	return until(ctx, healthPatience, func(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) error {
 		rt, err := r.runtime()
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ func ParseKind(s string) (Kind, error) {
 	return "", fmt.Errorf("rotation %q: want one of %v", s, Kinds)
 }
 
-// What a kind is called in a sentence.
+// String is what a kind is called in a sentence.
 func (k Kind) String() string { return string(k) }
 
 // PhaseName is one of the four.

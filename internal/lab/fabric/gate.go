@@ -73,19 +73,6 @@ func (b *Balancer) Hold(ctx context.Context, backend string) (release func()) {
 	return release
 }
 
-// Open counts the connections that a backend has.
-func (b *Balancer) Open(backend string) int {
-	b.gates.mu.Lock()
-	defer b.gates.mu.Unlock()
-	n := 0
-	for c := range b.gates.open {
-		if c.backend == backend {
-			n++
-		}
-	}
-	return n
-}
-
 func (g *gates) close(which *map[string]int, backend string) func() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
