@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -90,6 +91,24 @@ func processes(mark string) []string {
 		}
 	}
 	return out
+}
+
+// moreWatchers lets the tests run several clusters at once: a machine's default of 128
+// inotify instances is enough for about four. `up` itself never changes it, and says so
+// when it is too low. The returned function puts the old value back.
+func moreWatchers() (restore func()) {
+	const file, want = "/proc/sys/fs/inotify/max_user_instances", 1024
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return func() {}
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(old))); err != nil || n >= want {
+		return func() {}
+	}
+	if os.WriteFile(file, []byte(strconv.Itoa(want)), 0) != nil {
+		return func() {} // not root: one small cluster at a time then
+	}
+	return func() { _ = os.WriteFile(file, old, 0) }
 }
 
 // maxRSS is the most memory that the process held, in bytes.

@@ -39,6 +39,7 @@ func run(m *testing.M) (code int, err error) {
 	if stateDir, err = os.MkdirTemp("", "bulwark-e2e-"); err != nil {
 		return 1, err
 	}
+	defer moreWatchers()()
 	before := hostState()
 	defer func() {
 		down := exec.Command(filepath.Join(bin, "bulwark"), "down", "--all", "--state-dir", stateDir)
