@@ -287,6 +287,7 @@ func (l *load) end(t *testing.T) {
 // does it is killed at every boundary and in the middle; nothing is lost, and
 // the old key is gone.
 func TestEncryptionRotation(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := hardened.get(t)
 	const ns = "e2e-rotation"
@@ -361,6 +362,7 @@ func TestEncryptionRotation(t *testing.T) {
 // TestEncryptionRotationOnThree: no apiserver writes with a key that another
 // one cannot read.
 func TestEncryptionRotationOnThree(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const name = "e2e-three-keys"
 	r := bulwark(t, "up", "--name", name, "--nodes", "0", "--control-planes", "3", "--state-dir", stateDir)

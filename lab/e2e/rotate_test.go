@@ -51,9 +51,20 @@ func (c *cluster) mustRotate(t *testing.T, kind string, more ...string) result {
 	return r
 }
 
+// TestRotate: the shortest roll, on a cluster of its own, and the cluster goes on.
+func TestRotate(t *testing.T) {
+	c := rotating(t, "e2e-rotate-quick", "1", "0")
+	if r := c.rotate(t, nil, "front-proxy-ca", "--settle", "0s", "--force-after", "0s"); r.code != 0 {
+		t.Fatalf("rotate: exit code %d\n%s", r.code, r.all())
+	}
+	c.must(t, "get", "--raw", "/readyz")
+	c.must(t, "create", "configmap", "after", "--from-literal=a=b")
+}
+
 // TestRotateUnderLoad: three control planes, 200 requests a second, and every
 // key of the cluster replaced: nothing fails, nothing is lost.
 func TestRotateUnderLoad(t *testing.T) {
+	long(t)
 	c := rotating(t, "e2e-rotate", "3", "1")
 	l := startTraffic(t, c, true)
 	old := c.must(t, "create", "token", "default", "--duration=1h")
@@ -136,6 +147,7 @@ func (c *cluster) opensslJudges(t *testing.T) {
 // TestRotateOneControlPlane: with one apiserver, failures are inside announced
 // restarts, and their number is told.
 func TestRotateOneControlPlane(t *testing.T) {
+	long(t)
 	c := rotating(t, "e2e-rotate-one", "1", "0", "--profile", "kubeadm")
 	l := startTraffic(t, c, false)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "bulwark"), "pki", "rotate", "etcd-ca", "--lab", c.name, "--state-dir", stateDir, "--yes")
@@ -182,12 +194,9 @@ func TestRotateOneControlPlane(t *testing.T) {
 // the middle of every write. Each run goes on where the last one died, and in
 // the end every file is what the plan said before the first.
 func TestRotateKilled(t *testing.T) {
+	long(t)
 	c := rotating(t, "e2e-rotate-killed", "1", "0")
-	kinds := []string{"front-proxy-ca", "sa-keys"}
-	if os.Getenv("BULWARK_LONG") != "" {
-		kinds = append(kinds, "etcd-ca", "ca")
-	}
-	for _, kind := range kinds {
+	for _, kind := range []string{"front-proxy-ca", "sa-keys", "etcd-ca", "ca"} {
 		t.Run(kind, func(t *testing.T) {
 			others := c.digests(t)
 			killed := 0
