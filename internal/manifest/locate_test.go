@@ -204,6 +204,38 @@ func TestLocateInMerges(t *testing.T) {
 	}
 }
 
+// BenchmarkLocate finds 10,000 fields in one dump, as one line of a result asks.
+func BenchmarkLocate(b *testing.B) {
+	for name, pod := range map[string]string{
+		"YAML": "- apiVersion: v1\n  kind: Pod\n  metadata: {name: p%d}\n  spec:\n    hostPID: true\n    containers:\n    - name: c\n      image: c:1\n",
+		"JSON": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d"},"spec":{"hostPID":true,"containers":[{"name":"c","image":"c:1"}]}}`,
+	} {
+		var items []string
+		for i := range 10_000 {
+			items = append(items, fmt.Sprintf(pod, i))
+		}
+		in := "apiVersion: v1\nkind: List\nitems:\n" + strings.Join(items, "")
+		if name == "JSON" {
+			in = `{"apiVersion":"v1","kind":"List","items":[` + strings.Join(items, ",\n") + "]}"
+		}
+		builder := cluster.NewBuilder("test", false)
+		r := NewReader(builder, "")
+		r.Read("in", strings.NewReader(in))
+		objects := builder.Snapshot().Objects()
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r.opened = nil
+				for _, o := range objects {
+					if _, _, ok := r.Locate(o.Source, "spec.containers[c].securityContext.privileged"); !ok {
+						b.Fatalf("%s is not located", o.Ref)
+					}
+				}
+			}
+		})
+	}
+}
+
 // simple are keys that stand in a document as they read.
 var simple = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -135,14 +136,54 @@ var (
 )
 
 func writeSARIF(w io.Writer, r *scan.Result, o Options) error {
-	b := bufio.NewWriter(w)
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", " ")
-	if err := e.Encode(toSARIF(r, o)); err != nil {
+	log := toSARIF(r, o)
+	run := &log.Runs[0]
+	rules, results := run.Tool.Driver.Rules, run.Results
+	run.Tool.Driver.Rules, run.Results = nil, nil
+	frame, err := compact(log)
+	if err != nil {
 		return err
 	}
+	// One rule and one result a line. The marks cannot stand in a string, where
+	// quotes are escaped.
+	head, rest, _ := bytes.Cut(frame, []byte(`"rules":null`))
+	middle, tail, _ := bytes.Cut(rest, []byte(`"results":null`))
+	b := bufio.NewWriter(w)
+	_, _ = b.Write(slices.Concat(head, []byte(`"rules":[`))) // the Writer keeps the first error
+	if err := lines(b, rules); err != nil {
+		return err
+	}
+	_, _ = b.Write(slices.Concat([]byte("]"), middle, []byte(`"results":[`)))
+	if err := lines(b, results); err != nil {
+		return err
+	}
+	_, _ = b.Write(slices.Concat([]byte("]"), tail, []byte("\n")))
 	return b.Flush()
+}
+
+// lines writes the items of a JSON array, one a line.
+func lines[T any](b *bufio.Writer, items []T) error {
+	for i, item := range items {
+		text, err := compact(item)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			_ = b.WriteByte(',')
+		}
+		_ = b.WriteByte('\n')
+		_, _ = b.Write(text)
+	}
+	return nil
+}
+
+// compact is a value in JSON, for programs and people and not for browsers.
+func compact(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func toSARIF(r *scan.Result, o Options) sarifLog {
