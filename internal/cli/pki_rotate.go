@@ -141,7 +141,7 @@ func (o *pkiRotateOptions) run(ctx context.Context, stdin io.Reader) (err error)
 		if o.abort {
 			return fmt.Errorf("no rotation of %s is under way", o.kind)
 		}
-		if plan, err = o.begin(cluster); err != nil || o.dryRun {
+		if _, err = o.begin(cluster); err != nil || o.dryRun {
 			return err
 		}
 	} else {

@@ -239,6 +239,7 @@ func find(root *yaml.Node, path string) *yaml.Node {
 		case yaml.SequenceNode:
 			value = item(in, s)
 			key = value
+		default: // a scalar has nothing inside
 		}
 		if value == nil {
 			return at
@@ -321,6 +322,7 @@ func item(n *yaml.Node, name string) *yaml.Node {
 			if v.Value == name {
 				return it
 			}
+		default: // a list inside a list has no name
 		}
 	}
 	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {

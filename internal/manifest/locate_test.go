@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -294,9 +295,7 @@ func fields(at string, v any) map[string]string {
 			path := strings.TrimPrefix(at+"."+k, ".")
 			switch child.(type) {
 			case map[string]any, []any:
-				for p, key := range fields(path, child) {
-					out[p] = key
-				}
+				maps.Copy(out, fields(path, child))
 			default:
 				out[path] = k
 			}
@@ -308,9 +307,7 @@ func fields(at string, v any) map[string]string {
 				return nil // an index may also be some item's value
 			}
 			if name, ok := m["name"]; ok && fmt.Sprint(name) != fmt.Sprint(i) {
-				for p, key := range fields(fmt.Sprintf("%s[%d]", at, i), child) {
-					out[p] = key
-				}
+				maps.Copy(out, fields(fmt.Sprintf("%s[%d]", at, i), child))
 			}
 		}
 		for _, child := range v { // a name that reads as another's index hides that one
