@@ -170,7 +170,15 @@ func TestThreeControlPlanes(t *testing.T) {
 		}
 		return ""
 	})
-	c.must(t, "get", "configmap", "before", "after")
+	// The machine boots again meanwhile. An apiserver that has just become ready has
+	// been seen to refuse one request; what was written must be there all the same.
+	eventually(t, 10*time.Second, func() string {
+		if r := c.kubectl(t, "get", "configmap", "before", "after"); r.code != 0 {
+			t.Logf("not yet: %s", r.all())
+			return r.all()
+		}
+		return ""
+	})
 }
 
 // TestWithoutRoot: an ordinary user gets the control plane alone, on loopback.
