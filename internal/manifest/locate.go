@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
 	"os"
 	"slices"
@@ -69,7 +70,10 @@ func (r *Reader) Locate(src cluster.Source, path string) (line, column int, ok b
 		if maphash.Bytes(seed, data) != in.sum {
 			return 0, 0, false
 		}
-		r.opened = &opened{name: src.Origin, data: data}
+		r.opened = &opened{name: src.Origin}
+		for first, text := range documents(data) {
+			r.opened.documents = append(r.opened.documents, document{first, text})
+		}
 	}
 	o, ok := r.opened.object(spot{src.Line, src.Column})
 	if !ok {
@@ -81,11 +85,18 @@ func (r *Reader) Locate(src cluster.Source, path string) (line, column int, ok b
 
 // An opened is the file that was searched last.
 type opened struct {
-	name string
-	data []byte
+	name      string
+	documents []document
 	// first is the line of the document whose objects are in objects.
 	first   int
-	objects map[spot]located
+	objects map[spot]*located
+	tree    *located // the last object of a JSON document, the only one kept as a tree
+}
+
+// A document is one of a file's, with the line it starts at.
+type document struct {
+	first int
+	text  []byte
 }
 
 // A located is one object of a document: its tree, or for JSON the text to make it of.
@@ -96,45 +107,35 @@ type located struct {
 }
 
 // object returns the object that begins at a spot.
-func (o *opened) object(at spot) (located, bool) {
-	var first int
-	var doc []byte
-	for line, text := range documents(o.data) {
-		if line > at.line {
-			break
-		}
-		first, doc = line, text
+func (o *opened) object(at spot) (*located, bool) {
+	i, _ := slices.BinarySearchFunc(o.documents, at.line+1, func(d document, line int) int { return cmp.Compare(d.first, line) })
+	if i == 0 {
+		return nil, false
 	}
-	if doc == nil {
-		return located{}, false
-	}
-	if o.objects == nil || o.first != first {
-		o.first, o.objects = first, map[spot]located{}
-		o.parse(first, doc)
+	if d := o.documents[i-1]; o.objects == nil || o.first != d.first {
+		o.first, o.objects, o.tree = d.first, map[spot]*located{}, nil
+		o.parse(d)
 	}
 	l, ok := o.objects[at]
 	if ok && l.node == nil {
-		c := cursor{data: l.json, spot: at}
-		l.node = c.value()
-		for s, other := range o.objects { // only one JSON object is kept as a tree
-			if other.json != nil && other.node != nil {
-				other.node = nil
-				o.objects[s] = other
-			}
+		if o.tree != nil {
+			o.tree.node = nil
 		}
-		o.objects[at] = l
+		c := cursor{data: l.json, spot: at}
+		l.node, o.tree = c.value(), l
 	}
 	return l, ok
 }
 
 // parse fills objects with what one document holds.
-func (o *opened) parse(first int, doc []byte) {
+func (o *opened) parse(d document) {
+	first, doc := d.first, d.text
 	if isJSON(doc) {
 		whole, items := jsonItems(doc, first)
 		at := func(n *yaml.Node) spot { return spot{n.Line, n.Column} }
-		o.objects[whole.spot] = located{json: whole.data, at: at}
+		o.objects[whole.spot] = &located{json: whole.data, at: at}
 		for _, item := range items {
-			o.objects[item.spot] = located{json: item.data, at: at}
+			o.objects[item.spot] = &located{json: item.data, at: at}
 		}
 		return
 	}
@@ -146,7 +147,7 @@ func (o *opened) parse(first int, doc []byte) {
 	var add func(n *yaml.Node, depth int)
 	add = func(n *yaml.Node, depth int) {
 		object := resolve(n)
-		o.objects[at(n)] = located{node: object, at: at}
+		o.objects[at(n)] = &located{node: object, at: at}
 		if items := itemsOf(object); items != nil && depth > 0 {
 			for _, item := range items.Content {
 				add(item, depth-1)
