@@ -88,7 +88,7 @@ func commentTheme(res *scan.ControlResult, spots map[*control.Finding]spot, o Op
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", code(where), code(local(f.Object)), code(f.Evidence()))
 	}
 	if more := findings - maxCommentRows; more > 0 {
-		fmt.Fprintf(&b, "\nand %s more\n", count(more, "finding"))
+		fmt.Fprintf(&b, "\nand %d more\n", more)
 	}
 	b.WriteString("\n</details>\n")
 	return b.String(), findings
