@@ -91,7 +91,7 @@ something is broken at or above --fail-on, which is 3.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
 	f.StringSliceVar(&o.controls, "controls", nil, "only these controls or families; a leading - leaves one out")
-	f.StringVar(&o.failOn, "fail-on", "low", "the least severity that ends with exit code 3: critical, high, medium, low or none")
+	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
 	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
 	kubeFlags.AddFlags(f)
