@@ -25,7 +25,7 @@ type layout func(item int) (spot, layout)
 // An input is what Locate needs to read a file a second time.
 type input struct {
 	sum  uint64 // a file that changed since is not searched
-	data []byte // only where it cannot be read again, as from a pipe
+	data []byte // only where it cannot be read again, as from a pipe; no values of Secrets
 }
 
 var seed = maphash.MakeSeed()

@@ -97,6 +97,8 @@ type Reader struct {
 	out       Outcome
 	inputs    map[string]input // by name
 	opened    *opened
+	// keep collects, of the document that is being read, what may stay in memory.
+	keep retained
 }
 
 // NewReader returns a Reader that fills b. Manifests can hold any kind of object, so
@@ -182,10 +184,13 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 		r.problem(name, 0, errors.New("the file is binary, want YAML or JSON"))
 		return
 	}
-	r.remember(name, data, again)
 	found := 0
 	for line, doc := range documents(data) {
+		r.keep = retained{}
 		n, err := r.document(name, line, doc)
+		if !again {
+			forget(doc, line, r.keep)
+		}
 		found += n
 		var not *notObjectError
 		var at *lineError
@@ -199,6 +204,7 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 			r.problem(name, line, err)
 		}
 	}
+	r.remember(name, data, again)
 	if found == 0 && asked && len(r.out.Problems) == 0 && len(r.out.Skipped) == 0 {
 		r.problem(name, 0, errors.New("there is no Kubernetes object in it"))
 	}
@@ -475,6 +481,7 @@ func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.
 	if pod, ok := o.(*corev1.Pod); ok && isControlPlane(pod) {
 		r.lookedFlags()
 	}
+	r.keep.note(spot{src.Line, src.Column}, gvk.Kind != "Secret" && gvk.Kind != "ConfigMap")
 	if !r.b.Add(gvk.GroupVersion().String(), gvk.Kind, o, src) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(gvk.Kind), o.GetNamespace(), o.GetName()))
 		return
