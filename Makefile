@@ -44,9 +44,9 @@ unit: ## the tests that need no cluster, with the race detector
 	cd lab && $(LABGO) vet -tags e2e ./... && $(LABGO) test ./...
 
 .PHONY: e2e
-e2e: build lab ## the tests on real clusters that they start themselves; LONG=1 adds those that take minutes
+e2e: build lab ## the tests on real clusters that they start themselves
 	@[ "$$(id -u)" = 0 ] || echo "e2e: without root only the tests of a control plane alone run; sudo make e2e runs all"
-	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) BULWARK_LONG=$(LONG) $(LABGO) test -tags e2e -count=1 -timeout 60m ./e2e/...
+	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) $(LABGO) test -tags e2e -count=1 -timeout 60m ./e2e/...
 
 .PHONY: lint
 lint: ## golangci-lint at the pinned version, which it builds on first use

@@ -287,7 +287,6 @@ func (l *load) end(t *testing.T) {
 // does it is killed at every boundary and in the middle; nothing is lost, and
 // the old key is gone.
 func TestEncryptionRotation(t *testing.T) {
-	long(t)
 	t.Parallel()
 	c := hardened.get(t)
 	const ns = "e2e-rotation"
@@ -357,30 +356,6 @@ func TestEncryptionRotation(t *testing.T) {
 		}
 		return ""
 	})
-}
-
-// TestEncryptionRotationOnThree: no apiserver writes with a key that another
-// one cannot read.
-func TestEncryptionRotationOnThree(t *testing.T) {
-	long(t)
-	t.Parallel()
-	const name = "e2e-three-keys"
-	r := bulwark(t, "up", "--name", name, "--nodes", "0", "--control-planes", "3", "--state-dir", stateDir)
-	if r.code != 0 {
-		t.Fatal(r.all())
-	}
-	t.Cleanup(func() {
-		command(context.Background(), "", nil, filepath.Join(bin, "bulwark"), "down", "--name", name, "--state-dir", stateDir)
-	})
-	l := startLoad(t, filepath.Join(stateDir, name, "kubeconfig"), "default")
-	old := onlyKey(t, name)
-	if r := encryption(t, name, "rotate"); r.code != 0 {
-		t.Fatal(r.all())
-	}
-	l.end(t)
-	if now := onlyKey(t, name); now == old {
-		t.Errorf("objects are still under %s", now)
-	}
 }
 
 // TestEncryptionStatusOfWeak: where nothing is encrypted, status says so, and

@@ -61,14 +61,6 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// long marks a proof that takes minutes: load, or a death at every step.
-func long(t *testing.T) {
-	t.Helper()
-	if os.Getenv("BULWARK_LONG") == "" {
-		t.Skip("a long proof: make e2e LONG=1")
-	}
-}
-
 // A result is what a command said and how it ended.
 type result struct {
 	stdout, stderr string

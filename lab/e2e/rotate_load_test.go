@@ -30,23 +30,34 @@ import (
 
 const (
 	loadNamespace = "e2e-load"
-	loadClients   = 10
-	loadRate      = 200 // requests per second, all clients together
+	loadRate      = 200 // requests per second, all together
+	loadWorkers   = 40  // who make them; each has one request under way
+	loadClients   = 10  // connections, which the workers share
 	loadWatches   = 4
+	// loadBacklog is how many requests may wait for a worker: those of the
+	// longest that a rotation holds everybody, and more. What is beyond is not
+	// made, and counted: the machine is too slow for the rate.
+	loadBacklog = 10 * loadRate
 )
 
 // Traffic is clients that read, write, watch and hold an exec session, through
-// the balancer, until it is stopped. A client tries everything once: whatever
-// does not succeed the first time is counted. All it does like a careful
-// program is read its kubeconfig again when that has changed.
+// the balancer, until it is stopped. Requests are asked for at a fixed rate,
+// whether or not earlier ones were answered: what a rotation delays comes on top
+// of what follows. A client tries everything once: whatever does not succeed the
+// first time is counted. All it does like a careful program is read its
+// kubeconfig again when that has changed, and an object that somebody else has
+// written.
 type traffic struct {
 	c      *cluster
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 	client atomic.Pointer[[]*kubernetes.Clientset]
+	began  time.Time
+	asked  chan time.Time // when each request was wanted
 
 	requests, reads, writes atomic.Int64
-	slowest                 atomic.Int64 // nanoseconds
+	conflicts, unmade       atomic.Int64
+	slowest                 atomic.Int64 // nanoseconds, from when it was wanted
 	resumed, relisted       atomic.Int64
 	cut, sessions           atomic.Int64
 
@@ -77,15 +88,21 @@ func startTraffic(t *testing.T, c *cluster, exec bool) *traffic {
 	if err := l.connect(); err != nil {
 		t.Fatal(err)
 	}
-	for n := range loadClients {
-		name := fmt.Sprintf("counter-%d", n)
-		if _, err := l.at(n).CoreV1().ConfigMaps(loadNamespace).Create(ctx, configMap(name, "0"), metav1.CreateOptions{}); err != nil {
+	var counters []*corev1.ConfigMap
+	for n := range loadWorkers {
+		counter, err := l.at(n).CoreV1().ConfigMaps(loadNamespace).Create(ctx, configMap(fmt.Sprintf("counter-%d", n), "0"), metav1.CreateOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		l.counters[name] = 0
-		l.done.Go(func() { l.work(ctx, n) })
+		counters = append(counters, counter)
+		l.counters[counter.Name] = 0
 	}
 	start := c.must(t, "-n", loadNamespace, "get", "configmaps", "-l", "load=yes", "-o", "jsonpath={.metadata.resourceVersion}")
+	l.began, l.asked = time.Now(), make(chan time.Time, loadBacklog)
+	l.done.Go(func() { l.ask(ctx) })
+	for n, counter := range counters {
+		l.done.Go(func() { l.work(n, counter) })
+	}
 	for n := range loadWatches {
 		l.seen = append(l.seen, map[string]int{})
 		l.done.Go(func() { l.watch(ctx, n, start) })
@@ -163,26 +180,39 @@ func (l *traffic) fail(format string, args ...any) {
 	l.failures = append(l.failures, failure{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// work is one client: half reads, half writes, at its share of the rate.
-func (l *traffic) work(ctx context.Context, n int) {
-	tick := time.NewTicker(time.Second * loadClients / loadRate)
+// ask wants requests, at the rate.
+func (l *traffic) ask(ctx context.Context) {
+	defer close(l.asked)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	counter := fmt.Sprintf("counter-%d", n)
-	for i := 0; ; i++ {
+	for wanted := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
+			for ; wanted < int(now.Sub(l.began).Seconds()*loadRate); wanted++ {
+				select {
+				case l.asked <- now:
+				default:
+					l.unmade.Add(1)
+				}
+			}
 		}
+	}
+}
+
+// work makes the requests that are wanted, half of them reads, half writes. Not
+// with the load's context: what is wanted is finished.
+func (l *traffic) work(n int, counter *corev1.ConfigMap) {
+	i := 0
+	for wanted := range l.asked {
 		maps := l.at(n).CoreV1().ConfigMaps(loadNamespace)
-		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		var err error
-		// Not the load's context: what has begun is finished.
-		ask, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		switch what := i % 4; what {
+		switch i % 4 {
 		case 0:
 			name := fmt.Sprintf("o-%d-%d", n, i)
-			_, err = maps.Create(ask, configMap(name, strconv.Itoa(i)), metav1.CreateOptions{})
+			_, err = maps.Create(ctx, configMap(name, strconv.Itoa(i)), metav1.CreateOptions{})
 			l.mu.Lock()
 			if err == nil {
 				l.acked[name] = true
@@ -192,48 +222,71 @@ func (l *traffic) work(ctx context.Context, n int) {
 			l.mu.Unlock()
 			l.writes.Add(1)
 		case 1:
-			_, err = maps.Get(ask, counter, metav1.GetOptions{})
+			_, err = maps.Get(ctx, counter.Name, metav1.GetOptions{})
 			l.reads.Add(1)
 		case 2:
-			err = l.increment(ask, n, counter)
+			counter, err = l.increment(ctx, n, counter)
 		case 3:
-			_, err = maps.List(ask, metav1.ListOptions{Limit: 10, ResourceVersion: "0"})
+			_, err = maps.List(ctx, metav1.ListOptions{Limit: 10, ResourceVersion: "0"})
 			l.reads.Add(1)
 		}
 		cancel()
 		l.requests.Add(1)
-		if took := int64(time.Since(began)); took > l.slowest.Load() {
+		if took := int64(time.Since(wanted)); took > l.slowest.Load() {
 			l.slowest.Store(took)
 		}
 		if err != nil {
-			l.fail("client %d, %s: %v", n, []string{"create", "get", "update", "list"}[i%4], err)
+			l.fail("worker %d, %s: %v", n, []string{"create", "get", "update", "list"}[i%4], err)
 		}
+		i++
 	}
 }
 
-// increment reads and writes back with the version read, so that doing it
-// twice, or over another's write, is refused.
-func (l *traffic) increment(ctx context.Context, n int, name string) error {
+// increment writes one more with the version last seen, so that doing it twice,
+// or over another's write, is refused. Where somebody else has written it, as one
+// who changes the key under which it is stored does, it is read again.
+func (l *traffic) increment(ctx context.Context, n int, counter *corev1.ConfigMap) (*corev1.ConfigMap, error) {
 	maps := l.at(n).CoreV1().ConfigMaps(loadNamespace)
-	m, err := maps.Get(ctx, name, metav1.GetOptions{})
-	l.reads.Add(1)
-	l.requests.Add(1)
-	if err != nil {
-		return err
+	read := func() (*corev1.ConfigMap, error) {
+		l.reads.Add(1)
+		l.requests.Add(1)
+		return maps.Get(ctx, counter.Name, metav1.GetOptions{})
 	}
-	v, err := strconv.Atoi(m.Data["value"])
-	if err != nil {
-		return err
+	unknown := configMap(counter.Name, "")
+	if counter.ResourceVersion == "" {
+		now, err := read()
+		if err != nil {
+			return unknown, err
+		}
+		counter = now
 	}
-	m.Data["value"] = strconv.Itoa(v + 1)
-	_, err = maps.Update(ctx, m, metav1.UpdateOptions{})
+	before := counter.Data["value"]
+	v, err := strconv.Atoi(before)
+	if err != nil {
+		return unknown, err
+	}
+	next := counter.DeepCopy()
+	next.Data["value"] = strconv.Itoa(v + 1)
+	written, err := maps.Update(ctx, next, metav1.UpdateOptions{})
 	l.writes.Add(1)
-	if err == nil {
-		l.mu.Lock()
-		l.counters[name]++
-		l.mu.Unlock()
+	switch {
+	case apierrors.IsConflict(err):
+		l.conflicts.Add(1)
+		now, readErr := read()
+		if readErr != nil {
+			return unknown, readErr
+		}
+		if now.Data["value"] != before {
+			return now, fmt.Errorf("%s is %s, and was last written as %s: %w", counter.Name, now.Data["value"], before, err)
+		}
+		return now, nil
+	case err != nil:
+		return unknown, err // it may have been written
 	}
-	return err
+	l.mu.Lock()
+	l.counters[counter.Name]++
+	l.mu.Unlock()
+	return written, nil
 }
 
 // watch follows all objects from one version on. That a server ends a watch is
@@ -359,13 +412,21 @@ func (l *traffic) finish(t *testing.T) {
 			}
 		}
 		// Those of the last moment may be on their way still.
-		if missed > loadClients {
+		if missed > loadWorkers {
 			t.Errorf("watch %d missed %d of %d objects", n, missed, len(l.acked))
 		}
 	}
-	t.Logf("load: %d requests (%d reads, %d writes), %d failed, slowest %s; %d writes acknowledged, %d lost; watches resumed %d times and begun anew %d times; exec sessions %d, cut %d",
-		l.requests.Load(), l.reads.Load(), l.writes.Load(), len(l.failures), time.Duration(l.slowest.Load()).Round(time.Millisecond),
+	if n := l.unmade.Load(); n > 0 {
+		t.Logf("this machine was too slow for %d requests a second: %d were not made", loadRate, n)
+	}
+	t.Logf("load: %d requests (%d reads, %d writes), %.0f a second, %d failed, %d conflicts, slowest %s; %d creations acknowledged, %d lost; watches resumed %d times and begun anew %d times; exec sessions %d, cut %d",
+		l.requests.Load(), l.reads.Load(), l.writes.Load(), l.rate(), len(l.failures), l.conflicts.Load(), time.Duration(l.slowest.Load()).Round(time.Millisecond),
 		len(l.acked), lost, l.resumed.Load(), l.relisted.Load(), l.sessions.Load(), l.cut.Load())
+}
+
+// rate is how many requests were answered in a second.
+func (l *traffic) rate() float64 {
+	return float64(l.requests.Load()) / time.Since(l.began).Seconds()
 }
 
 // failed takes the failures so far.

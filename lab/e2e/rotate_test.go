@@ -62,39 +62,52 @@ func TestRotate(t *testing.T) {
 }
 
 // TestRotateUnderLoad: three control planes, 200 requests a second, and every
-// key of the cluster replaced: nothing fails, nothing is lost.
+// certificate and every key of the cluster replaced: nothing fails, nothing is
+// lost.
 func TestRotateUnderLoad(t *testing.T) {
-	long(t)
 	c := rotating(t, "e2e-rotate", "3", "1")
 	l := startTraffic(t, c, true)
 	old := c.must(t, "create", "token", "default", "--duration=1h")
 	time.Sleep(2 * time.Second)
-	known := len(l.failed())
-	for _, f := range l.failed() {
-		t.Errorf("before any rotation: %s", f.what)
-	}
-	for _, kind := range []string{"sa-keys", "etcd-ca", "front-proxy-ca", "ca"} {
-		began := time.Now()
-		before := l.requests.Load()
-		// People have their new kubeconfig before the old one ends.
-		c.mustRotate(t, kind, "--until", "switch", "--settle", "0s", "--force-after", "0s")
-		if kind == "sa-keys" {
-			if r := c.kubectl(t, "--token", old, "auth", "whoami"); r.code != 0 {
-				t.Errorf("a token of the old key was refused before it is retired: %s", r.all())
-			}
-		}
-		time.Sleep(time.Second)
-		c.mustRotate(t, kind)
-		failures := l.failed()[known:]
+	known := 0
+	during := func(what string, do func()) {
+		began, before := time.Now(), l.requests.Load()
+		do()
+		failures, took := l.failed()[known:], time.Since(began)
 		known += len(failures)
-		t.Logf("%-15s %5.1fs  %d requests, %d failed", kind, time.Since(began).Seconds(), l.requests.Load()-before, len(failures))
+		n := l.requests.Load() - before
+		t.Logf("%-15s %5.1fs  %d requests, %.0f a second, %d failed", what, took.Seconds(), n, float64(n)/took.Seconds(), len(failures))
 		for i, f := range failures {
 			if i == 20 {
 				t.Errorf("and %d more", len(failures)-i)
 				break
 			}
-			t.Errorf("%s, after %.1fs: %s", kind, f.at.Sub(began).Seconds(), f.what)
+			t.Errorf("%s, after %.1fs: %s", what, f.at.Sub(began).Seconds(), f.what)
 		}
+	}
+	during("nothing", func() { time.Sleep(3 * time.Second) })
+	during("renew", func() { c.renewLeaves(t, "control-plane-1", "control-plane-2", "control-plane-3") })
+	for _, kind := range []string{"sa-keys", "etcd-ca", "front-proxy-ca", "ca"} {
+		during(kind, func() {
+			// People have their new kubeconfig before the old one ends.
+			c.mustRotate(t, kind, "--until", "switch", "--settle", "0s", "--force-after", "0s")
+			if kind == "sa-keys" {
+				if r := c.kubectl(t, "--token", old, "auth", "whoami"); r.code != 0 {
+					t.Errorf("a token of the old key was refused before it is retired: %s", r.all())
+				}
+			}
+			time.Sleep(time.Second)
+			c.mustRotate(t, kind)
+		})
+	}
+	key := onlyKey(t, c.name)
+	during("encryption", func() {
+		if r := encryption(t, c.name, "rotate"); r.code != 0 {
+			t.Errorf("encryption rotate: exit code %d\n%s", r.code, r.all())
+		}
+	})
+	if now := onlyKey(t, c.name); now == key {
+		t.Errorf("objects are still under %s", now)
 	}
 	l.finish(t)
 	r := command(t.Context(), "", nil, filepath.Join(bin, "lab", "kubectl"), "--kubeconfig", withoutUser(t, c), "--token", old, "auth", "whoami")
@@ -102,6 +115,41 @@ func TestRotateUnderLoad(t *testing.T) {
 		t.Errorf("a token of the retired key is still taken: %s", r.all())
 	}
 	c.opensslJudges(t)
+}
+
+// renewLeaves renews what is on control planes as somebody would who has the
+// authorities' folder, restarts what `pki renew` says must be, and waits until
+// the servers show what is new.
+func (c *cluster) renewLeaves(t *testing.T, machines ...string) {
+	t.Helper()
+	root := func(machine string) string { return filepath.Join(stateDir, c.name, "machines", machine) }
+	for _, m := range machines {
+		r := bulwark(t, "pki", "renew", "--all", "-d", root(m), "--ca-dir", filepath.Join(root(machines[0]), "etc/kubernetes/pki"))
+		if r.code != 0 {
+			t.Fatalf("renew %s: exit code %d\n%s", m, r.code, r.all())
+		}
+		for _, component := range []string{"kube-scheduler", "kube-controller-manager"} {
+			if !strings.Contains(r.all(), component) {
+				t.Errorf("renew %s does not say that %s has to restart:\n%s", m, component, r.all())
+			}
+			c.enter(t, m, "pkill", "-x", component[:min(len(component), 15)])
+		}
+	}
+	for _, m := range machines {
+		for port, leaf := range map[string]string{"6443": "apiserver.crt", "2379": "etcd/server.crt"} {
+			want, err := os.ReadFile(filepath.Join(root(m), "etc/kubernetes/pki", leaf))
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 90*time.Second, func() string {
+				shown := c.enter(t, m, "openssl", "s_client", "-connect", "127.0.0.1:"+port, "-showcerts").stdout
+				if !strings.Contains(shown, strings.TrimSpace(string(want))) {
+					return fmt.Sprintf("%s does not show its new %s", m, leaf)
+				}
+				return ""
+			})
+		}
+	}
 }
 
 // withoutUser writes a kubeconfig that shows no certificate.
@@ -147,7 +195,7 @@ func (c *cluster) opensslJudges(t *testing.T) {
 // TestRotateOneControlPlane: with one apiserver, failures are inside announced
 // restarts, and their number is told.
 func TestRotateOneControlPlane(t *testing.T) {
-	long(t)
+	t.Parallel()
 	c := rotating(t, "e2e-rotate-one", "1", "0", "--profile", "kubeadm")
 	l := startTraffic(t, c, false)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "bulwark"), "pki", "rotate", "etcd-ca", "--lab", c.name, "--state-dir", stateDir, "--yes")
@@ -194,7 +242,7 @@ func TestRotateOneControlPlane(t *testing.T) {
 // the middle of every write. Each run goes on where the last one died, and in
 // the end every file is what the plan said before the first.
 func TestRotateKilled(t *testing.T) {
-	long(t)
+	t.Parallel()
 	c := rotating(t, "e2e-rotate-killed", "1", "0")
 	for _, kind := range []string{"front-proxy-ca", "sa-keys", "etcd-ca", "ca"} {
 		t.Run(kind, func(t *testing.T) {
@@ -235,6 +283,63 @@ func TestRotateKilled(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRotateWhereLittleIsVerified: the profile that forgives everything is
+// rolled as well, and what cannot be is said.
+func TestRotateWhereLittleIsVerified(t *testing.T) {
+	t.Parallel()
+	c := rotating(t, "e2e-rotate-weak", "1", "1", "--profile", "weak")
+	if r := c.rotate(t, nil, "etcd-ca"); r.code != 1 || !strings.Contains(r.stderr, "plain HTTP") {
+		t.Errorf("etcd-ca: exit code %d\n%s", r.code, r.all())
+	}
+	for _, kind := range []string{"sa-keys", "front-proxy-ca", "ca"} {
+		c.mustRotate(t, kind, "--settle", "0s", "--force-after", "0s")
+		c.must(t, "create", "configmap", "after-"+kind, "--from-literal=a=b")
+	}
+	c.must(t, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
+	c.runsPods(t)
+	c.opensslJudges(t)
+}
+
+// TestRotateCompromised: everything at once, and who holds the old key is
+// nobody from then on.
+func TestRotateCompromised(t *testing.T) {
+	t.Parallel()
+	c := rotating(t, "e2e-rotate-stolen", "1", "1")
+	stolen, err := os.ReadFile(c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "stolen")
+	if err := os.WriteFile(file, stolen, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := c.must(t, "create", "token", "default", "--duration=1h")
+	for _, kind := range []string{"ca", "etcd-ca", "front-proxy-ca", "sa-keys"} {
+		c.mustRotate(t, kind, "--compromised")
+		c.must(t, "create", "configmap", "after-"+kind, "--from-literal=a=b")
+	}
+	as := func(args ...string) result {
+		return command(t.Context(), "", nil, filepath.Join(bin, "lab", "kubectl"), append(args, "auth", "whoami")...)
+	}
+	if r := as("--kubeconfig", file, "--insecure-skip-tls-verify"); r.code == 0 {
+		t.Errorf("the stolen kubeconfig is still taken: %s", r.all())
+	}
+	if r := as("--kubeconfig", withoutUser(t, c), "--token", token); r.code == 0 {
+		t.Errorf("a token of the stolen key is still taken: %s", r.all())
+	}
+	c.must(t, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
+	c.runsPods(t)
+	c.opensslJudges(t)
+}
+
+// runsPods has a pod scheduled, started and asked something through its kubelet.
+func (c *cluster) runsPods(t *testing.T) {
+	t.Helper()
+	c.apply(t, probe("default", "after", "", "sleep"), "apply", "-f", "-")
+	c.must(t, "wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
+	c.must(t, "exec", "after", "--", "/probe", "id")
 }
 
 // dieAt numbers all points: before a step, in its write, after it.
