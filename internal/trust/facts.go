@@ -220,7 +220,7 @@ type Node struct {
 // A Hook is a server outside the control plane that the API server calls: an admission
 // webhook, a conversion webhook or an aggregated API.
 type Hook struct {
-	Kind   string // "ValidatingWebhookConfiguration", "APIService"
+	Kind   string // "ValidatingWebhookConfiguration", "CustomResourceDefinition", "APIService"
 	Object string
 	Name   string // the webhook in the object
 	// URL, or Service as name.namespace with Port.

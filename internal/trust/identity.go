@@ -223,9 +223,7 @@ func (j *judge) granted(id *Identity) {
 				id.Everything = true
 				text = "everything, by " + text + "; revoked by removing " + b.Object.Ref.String()
 			default:
-				if strong := strongest(rules); strong != "" {
-					text += ", " + strong
-				}
+				text += ": " + inWords(rules)
 			}
 			if !slices.Contains(grants, text) {
 				grants = append(grants, text)
@@ -241,8 +239,71 @@ func (j *judge) granted(id *Identity) {
 	}
 }
 
+// inWords says what rules allow: the worst of it first, then what is written and what is
+// read. It names kinds and not every verb, since it is one line for a person to weigh.
+func inWords(rules []rbacv1.PolicyRule) string {
+	var writes, reads, others []string
+	add := func(list *[]string, what string) {
+		if !slices.Contains(*list, what) {
+			*list = append(*list, what)
+		}
+	}
+	for i := range rules {
+		r := &rules[i]
+		for _, resource := range r.Resources {
+			for _, verb := range r.Verbs {
+				switch verb {
+				case "get", "list", "watch":
+					if !authz.Allows(r, authz.Act{Verb: verb, Resource: "secrets"}) || resource != "secrets" { // strongest says it
+						add(&reads, resourceOf(r, resource))
+					}
+				case "create", "update", "patch", "delete", "deletecollection", "*":
+					add(&writes, resourceOf(r, resource))
+				default:
+					add(&others, verb+" "+resourceOf(r, resource))
+				}
+			}
+		}
+		for _, url := range r.NonResourceURLs {
+			add(&reads, url)
+		}
+	}
+	out := strongest(rules)
+	for _, part := range []struct {
+		verb string
+		list []string
+	}{{"writes ", writes}, {"", others}, {"reads ", reads}} {
+		switch {
+		case slices.Contains(part.list, everyKind):
+			out = append(out, part.verb+everyKind)
+		case len(part.list) > 0:
+			out = append(out, part.verb+brief(part.list))
+		}
+	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, "; ")
+}
+
+const everyKind = "every kind of object"
+
+// resourceOf is a rule's resource, with the names that the rule is limited to.
+func resourceOf(r *rbacv1.PolicyRule, resource string) string {
+	if resource == "*" {
+		resource = everyKind
+		if !slices.Contains(r.APIGroups, "*") {
+			resource += " of " + cmp.Or(strings.Join(r.APIGroups, ", "), "the core API")
+		}
+	}
+	if len(r.ResourceNames) > 0 {
+		resource += " (" + strings.Join(r.ResourceNames, ", ") + ")"
+	}
+	return resource
+}
+
 // strongest says the worst that rules allow, where it is bad.
-func strongest(rules []rbacv1.PolicyRule) string {
+func strongest(rules []rbacv1.PolicyRule) []string {
 	var out []string
 	for _, p := range []struct {
 		words string
@@ -260,7 +321,7 @@ func strongest(rules []rbacv1.PolicyRule) string {
 			out = append(out, p.words)
 		}
 	}
-	return strings.Join(out, ", ")
+	return out
 }
 
 // bootstrap is what Kubernetes' and kubeadm's own bindings give to well-known names

@@ -558,7 +558,7 @@ func TestIdentities(t *testing.T) {
 	s.Cluster = &trust.Cluster{Name: "c", RBAC: b.Snapshot()}
 	got = may()
 	for who, want := range map[string]string{
-		"cluster ann":                   "ClusterRole reader in shop (group dev), reads Secrets",
+		"cluster ann":                   "ClusterRole reader in shop (group dev): reads Secrets",
 		"cluster kubernetes-admin":      "everything, by ClusterRole all; revoked by removing clusterrolebinding adm",
 		"cluster system:kube-scheduler": "no more than anybody who logs in",
 	} {

@@ -32,8 +32,10 @@ import (
 )
 
 const (
-	// pageSize is the number of objects of one LIST page.
+	// pageSize is the number of objects of one LIST page; crdPage that of definitions,
+	// of which one may hold a megabyte of schemas.
 	pageSize = 500
+	crdPage  = 50
 	// patience is how long a port may take that nobody named: one that was only found
 	// may well be out of reach.
 	patience = 600 * time.Millisecond
@@ -97,7 +99,7 @@ func (r *Reader) Cluster(ctx context.Context, config *rest.Config, name string) 
 	}
 	a.c.Version = version.GitVersion
 	each(ctx, r.opts.Parallel, []func(context.Context){
-		a.rbac, a.flagz, a.nodes, a.service, a.endpoints, a.authentication, a.roots, a.webhooks, a.apiServices, a.requests, a.secrets,
+		a.rbac, a.flagz, a.nodes, a.service, a.endpoints, a.authentication, a.roots, a.webhooks, a.conversions, a.apiServices, a.requests, a.secrets,
 	}, func(ctx context.Context, job func(context.Context)) { job(ctx) })
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -141,11 +143,16 @@ func (a *asker) get(ctx context.Context, path string, into any, params ...string
 }
 
 // list reads all pages and hands over every item.
-func list[L any](ctx context.Context, a *asker, path string, page func(*L) (metav1.ListMeta, error), params ...string) error {
+func list[L any](ctx context.Context, a *asker, path string, page func(*L) (metav1.ListMeta, error)) error {
+	return pages(ctx, a, path, pageSize, page)
+}
+
+// pages is a list with pages of another size.
+func pages[L any](ctx context.Context, a *asker, path string, size int, page func(*L) (metav1.ListMeta, error)) error {
 	next := ""
 	for {
 		var l L
-		if err := a.get(ctx, path, &l, append([]string{"limit", strconv.Itoa(pageSize), "continue", next}, params...)...); err != nil {
+		if err := a.get(ctx, path, &l, "limit", strconv.Itoa(size), "continue", next); err != nil {
 			return err
 		}
 		meta, err := page(&l)
@@ -423,6 +430,36 @@ func (a *asker) webhooks(ctx context.Context) {
 		for _, o := range l.Items {
 			for _, w := range o.Webhooks {
 				a.hook("MutatingWebhookConfiguration", o.Name, w.Name, w.ClientConfig)
+			}
+		}
+		return l.ListMeta, nil
+	}))
+}
+
+// definitionList is the part of apiextensions.k8s.io that matters here; its Go types are
+// in a module of their own. Without the strategy Webhook there is no client configuration
+// (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1/types.go, CustomResourceConversion).
+type definitionList struct {
+	metav1.ListMeta `json:"metadata"`
+	Items           []struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+		Spec     struct {
+			Conversion struct {
+				Webhook *struct {
+					ClientConfig *admissionv1.WebhookClientConfig `json:"clientConfig"`
+				} `json:"webhook"`
+			} `json:"conversion"`
+		} `json:"spec"`
+	} `json:"items"`
+}
+
+// conversions are the webhooks that turn one version of a custom resource into another.
+func (a *asker) conversions(ctx context.Context) {
+	const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+	a.fault("customresourcedefinitions", pages(ctx, a, path, crdPage, func(l *definitionList) (metav1.ListMeta, error) {
+		for _, o := range l.Items {
+			if w := o.Spec.Conversion.Webhook; w != nil && w.ClientConfig != nil {
+				a.hook("CustomResourceDefinition", o.Metadata.Name, "conversion", *w.ClientConfig)
 			}
 		}
 		return l.ListMeta, nil

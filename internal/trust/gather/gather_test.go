@@ -426,6 +426,13 @@ func TestCluster(t *testing.T) {
 				map[string]any{"name": "b", "clientConfig": map[string]any{"service": map[string]any{"name": "guard", "namespace": "shop"}, "caBundle": []byte("garbage")}},
 			},
 		}}},
+		"/apis/apiextensions.k8s.io/v1/customresourcedefinitions": map[string]any{"items": []any{
+			map[string]any{"metadata": map[string]any{"name": "plain.example.test"}, "spec": map[string]any{"conversion": map[string]any{"strategy": "None"}}},
+			map[string]any{"metadata": map[string]any{"name": "carts.example.test"}, "spec": map[string]any{"conversion": map[string]any{"strategy": "Webhook", "webhook": map[string]any{
+				"conversionReviewVersions": []string{"v1"},
+				"clientConfig":             map[string]any{"service": map[string]any{"name": "guard", "namespace": "shop", "port": 8443}, "caBundle": pki.EncodeCertificate(ca.Certificate)},
+			}}}},
+		}},
 		"/apis/apiregistration.k8s.io/v1/apiservices": map[string]any{"items": []any{
 			map[string]any{"metadata": map[string]any{"name": "v1."}, "spec": map[string]any{}},
 			map[string]any{"metadata": map[string]any{"name": "v1beta1.metrics.k8s.io"}, "spec": map[string]any{"service": map[string]any{"name": "m", "namespace": "kube-system"}, "insecureSkipTLSVerify": true}},
@@ -449,8 +456,10 @@ func TestCluster(t *testing.T) {
 		t.Errorf("cluster is %+v", c)
 	case !slices.Equal(c.ProxyNames, []string{"front-proxy-client"}):
 		t.Errorf("proxy names are %v", c.ProxyNames)
-	case len(c.Hooks) != 3 || !c.Hooks[0].Insecure || len(c.Hooks[1].CABundle) != 1 || c.Hooks[2].Problem == "":
+	case len(c.Hooks) != 4 || !c.Hooks[0].Insecure || len(c.Hooks[2].CABundle) != 1 || c.Hooks[3].Problem == "":
 		t.Errorf("hooks are %+v", c.Hooks)
+	case c.Hooks[1].Subject() != "customresourcedefinition carts.example.test (conversion)" || c.Hooks[1].Port != 8443 || len(c.Hooks[1].CABundle) != 1:
+		t.Errorf("the conversion webhook is %+v", c.Hooks[1])
 	case len(c.Requests) != 2 || c.Requests[0].CommonName != "ann" || c.Requests[0].State != "pending" || c.Requests[1].State != "denied" || c.Requests[1].Unreadable == "":
 		t.Errorf("requests are %+v", c.Requests)
 	}

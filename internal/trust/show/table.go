@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -42,6 +43,7 @@ func writeTable(w io.Writer, r *trust.Result, o Options) error {
 	t.channels(r)
 	t.authorities(r)
 	t.certificates(r)
+	t.ports(r)
 	t.findings(r)
 	t.unknown(r)
 	return t.Flush()
@@ -312,6 +314,56 @@ func (t *table) details(c trust.View, width int) {
 		}
 		put("also at", []string{strings.TrimPrefix(p.Machine+":", ":") + p.String() + mode})
 	}
+}
+
+// ports say how each port answered, where it did.
+func (t *table) ports(r *trust.Result) {
+	answered := slices.DeleteFunc(slices.Clone(r.Endpoints), func(e trust.Endpoint) bool { return e.Unknown != "" })
+	if len(answered) == 0 {
+		return
+	}
+	t.title("PORTS", "  how they answered")
+	shown := answered
+	if !t.All && len(shown) > fewCertificates {
+		shown = shown[:fewCertificates]
+	}
+	width := 0
+	for _, e := range shown {
+		width = max(width, utf8.RuneCountInString(port(e)))
+	}
+	for _, e := range shown {
+		t.hang("  "+pad(port(e), width)+"  ", 2+width+2, "", answer(e))
+	}
+	t.more(len(answered)-len(shown), "port")
+}
+
+// port is an endpoint's address and who listens there.
+func port(e trust.Endpoint) string {
+	text := e.Address
+	if e.Component != "" {
+		text += " (" + e.Component + ")"
+	}
+	return printable(text)
+}
+
+// answer is how an endpoint answered, in words.
+func answer(e trust.Endpoint) string {
+	if e.Plain || e.TLS == nil {
+		return "plain text, no TLS"
+	}
+	out := []string{strings.Join(e.TLS.Versions, ", "), "client certificate " + e.TLS.ClientCert}
+	if e.TLS.ClientCert == "none" {
+		out[1] = "no client certificate asked for"
+	}
+	if e.TLS.PostQuantum {
+		out = append(out, "X25519MLKEM768")
+	} else {
+		out = append(out, "no post-quantum key exchange")
+	}
+	if n := len(e.TLS.WeakCiphers); n > 0 {
+		out = append(out, count(n, "weak suite"))
+	}
+	return strings.Join(out, "; ")
 }
 
 func (t *table) findings(r *trust.Result) {
