@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -49,9 +50,12 @@ type pkiKeys struct {
 	passphraseFile string
 	identities     []string
 	streams        genericiooptions.IOStreams
+	// context is that of the command that runs.
+	context func() context.Context
 }
 
 func (k *pkiKeys) add(cmd *cobra.Command) {
+	k.context = cmd.Context
 	cmd.Flags().StringVar(&k.passphraseFile, "passphrase-file", "", "read the passphrase of encrypted authority keys from this `file`")
 	cmd.Flags().StringArrayVarP(&k.identities, "identity", "i", nil, "age identity `file` that opens encrypted authority keys, repeatable")
 }
@@ -121,20 +125,11 @@ func (k *pkiKeys) passphrase(prompt string, twice bool) (string, error) {
 			hint: "give it with --passphrase-file FILE",
 		}
 	}
-	ask := func(prompt string) (string, error) {
-		fmt.Fprint(k.streams.ErrOut, prompt)
-		text, err := term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(k.streams.ErrOut)
-		if err != nil {
-			return "", fmt.Errorf("reading the passphrase: %w", err)
-		}
-		return string(text), nil
-	}
-	text, err := ask(prompt)
+	text, err := k.ask(in, prompt)
 	if err != nil || !twice {
 		return text, err
 	}
-	again, err := ask("once more: ")
+	again, err := k.ask(in, "once more: ")
 	if err != nil {
 		return "", err
 	}
@@ -142,4 +137,34 @@ func (k *pkiKeys) passphrase(prompt string, twice bool) (string, error) {
 		return "", &exitError{code: exitMisuse, err: errors.New("the two passphrases are not the same")}
 	}
 	return text, nil
+}
+
+// ask reads a line from a terminal without showing it. An interrupt ends it: the signal
+// only ends the context, so the read itself would go on, with the echo off.
+func (k *pkiKeys) ask(terminal *os.File, prompt string) (string, error) {
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("reading the passphrase: %w", err)
+	}
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answered := make(chan answer, 1)
+	fmt.Fprint(k.streams.ErrOut, prompt)
+	defer fmt.Fprintln(k.streams.ErrOut)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		answered <- answer{text, err}
+	}()
+	select {
+	case a := <-answered:
+		if a.err != nil {
+			return "", fmt.Errorf("reading the passphrase: %w", a.err)
+		}
+		return string(a.text), nil
+	case <-k.context().Done():
+		return "", errors.Join(k.context().Err(), term.Restore(fd, before))
+	}
 }

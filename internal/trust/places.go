@@ -64,7 +64,7 @@ func (j *judge) authorityOf(k *Key) string {
 func (j *judge) authorityKey(k *Key, ca, subject string) {
 	machine := k.Place.Machine
 	server := slices.Contains(j.machinesWith(apiServing), machine)
-	signsByItself := k.Purpose != nil && slices.Contains([]Root{RootCluster, RootClients, RootServers}, k.Purpose.Root)
+	signsByItself := k.Purpose != nil && k.Purpose.Signs
 	switch {
 	case machine == "":
 	case !server:

@@ -27,7 +27,11 @@ type Purpose struct {
 	// Authority is whether it signs others. Key files that sign tokens are neither.
 	Authority bool
 	// Root is the circle it belongs to.
-	Root           Root
+	Root Root
+	// Signs is whether a process of the machine signs with the authority's key by itself:
+	// the controller manager's signer, or the supervisor of k3s and RKE2, which issues
+	// everything anew when it starts.
+	Signs          bool
 	Server, Client bool
 	// Token is a service-account key: no certificate at all.
 	Token bool
@@ -37,6 +41,13 @@ type Purpose struct {
 
 func authority(name string, root Root) *Purpose {
 	return &Purpose{Name: name, Authority: true, Root: root}
+}
+
+// signing is the same authority where a process signs with it.
+func signing(p *Purpose) *Purpose {
+	other := *p
+	other.Signs = true
+	return &other
 }
 
 func client(name, component string, root Root) *Purpose {
@@ -53,11 +64,11 @@ func both(name, component string, root Root) *Purpose {
 
 // The purposes that judgements refer to.
 var (
-	clusterCA    = authority("cluster CA", RootCluster)
-	serverCA     = authority("server CA", RootServers)
-	clientCA     = authority("client CA", RootClients)
+	clusterCA    = signing(authority("cluster CA", RootCluster))
+	serverCA     = signing(authority("server CA", RootServers))
+	clientCA     = signing(authority("client CA", RootClients))
 	etcdCA       = authority("etcd CA", RootEtcd)
-	etcdPeerCA   = authority("etcd peer CA", RootEtcdPeers)
+	etcdPeerCA   = signing(authority("etcd peer CA", RootEtcdPeers))
 	frontProxyCA = authority("front-proxy CA", RootFrontProxy)
 
 	apiServing    = server("kube-apiserver, serving", "kube-apiserver")
@@ -81,7 +92,9 @@ var (
 )
 
 // layouts tell purposes by the end of a path without its extension. The longest match
-// wins. The names are kubeadm's, k3s' and RKE2's, and bulwark's own.
+// wins. The names are kubeadm's, bulwark's own, and those of k3s and RKE2 (k3s-io/k3s,
+// pkg/daemons/control/deps/deps.go, CreateRuntimeCertFiles, where version.Program is k3s
+// or rke2; pkg/agent/config/config.go for the agent's folder).
 var layouts = map[string]*Purpose{
 	"ca":                           clusterCA,
 	"etcd/ca":                      etcdCA,
@@ -111,11 +124,12 @@ var layouts = map[string]*Purpose{
 	"server-ca.nochain":            serverCA,
 	"client-ca":                    clientCA,
 	"client-ca.nochain":            clientCA,
-	"request-header-ca":            frontProxyCA,
-	"etcd/server-ca":               etcdCA,
+	"token-ca":                     serverCA,
+	"request-header-ca":            signing(frontProxyCA),
+	"etcd/server-ca":               signing(etcdCA),
 	"etcd/peer-ca":                 etcdPeerCA,
 	"client-admin":                 k3s(adminClient, RootClients),
-	"client-supervisor":            k3s(client("k3s supervisor", "people", RootClients), RootClients),
+	"client-supervisor":            client("supervisor to kube-apiserver", "people", RootClients),
 	"client-controller":            k3s(cmClient, RootClients),
 	"client-scheduler":             k3s(schedClient, RootClients),
 	"client-kube-apiserver":        k3s(apiToKubelet, RootClients),
@@ -132,6 +146,10 @@ var layouts = map[string]*Purpose{
 	"etcd/server-client":           etcdServing,
 	"etcd/peer-server-client":      k3s(etcdPeer, RootEtcdPeers),
 	"service":                      tokenKey,
+	"service.current":              tokenKey,
+	"dynamic-cert.json":            {Name: "supervisor, serving", Component: "supervisor", Root: RootServers, Server: true},
+	"k3s.yaml":                     k3s(adminClient, RootClients),
+	"rke2.yaml":                    k3s(adminClient, RootClients),
 	"kube-controller-manager/kube-controller-manager": k3s(cmServing, RootServers),
 	"kube-scheduler/kube-scheduler":                   k3s(schedServing, RootServers),
 	"admin.kubeconfig":                                k3s(adminClient, RootClients),

@@ -3,6 +3,7 @@ package gather
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,13 @@ var passedBy = []string{"containerd", "data", "db", "member", "pods", "plugins",
 // inside are where a machine's own tree begins: what stands before is the machine's
 // folder in a set of bundles.
 var inside = []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/rancher", "/etc/rancher", "/etc/etcd"}
+
+// staticPods are the folders that a kubelet takes its static pods from: kubeadm's, RKE2's.
+var staticPods = []string{"manifests", "pod-manifests"}
+
+// dynamicCert is where the supervisor of k3s and RKE2 keeps what it serves with: a Secret
+// in JSON (rancher/dynamiclistener, storage/file/file.go).
+const dynamicCert = "dynamic-cert.json"
 
 // rotated is an old certificate of a kubelet, kept beside the one in use.
 var rotated = regexp.MustCompile(`^kubelet-(client|server)-\d{4}-.*\.pem$`)
@@ -103,10 +111,10 @@ func interesting(path string) bool {
 	case slices.Contains(extensions, ext):
 		return true
 	case ext == ".yaml" || ext == ".yml":
-		return filepath.Base(filepath.Dir(path)) == "manifests" || strings.Contains(name, "kubeconfig") ||
-			strings.HasSuffix(slash(path), "/kubelet/config.yaml")
+		return slices.Contains(staticPods, filepath.Base(filepath.Dir(path))) || strings.Contains(name, "kubeconfig") ||
+			name == "k3s.yaml" || name == "rke2.yaml" || strings.HasSuffix(slash(path), "/kubelet/config.yaml")
 	}
-	return name == "kubeconfig" || name == "config" && filepath.Base(filepath.Dir(path)) == ".kube"
+	return name == dynamicCert || name == "kubeconfig" || name == "config" && filepath.Base(filepath.Dir(path)) == ".kube"
 }
 
 // File reads one file that the user named. It returns an error where that cannot be read.
@@ -137,10 +145,14 @@ func (r *Reader) file(path string, asked bool) {
 	switch {
 	case looksLikePEM(data):
 		r.pem(at, purpose, file, data)
+	case filepath.Base(path) == dynamicCert:
+		r.secretFile(at, purpose, file, data)
 	case isKubeconfig(data):
 		r.kubeconfig(path, at, purpose, file, data)
-	case strings.HasSuffix(slash(path), ".yaml"):
-		if !r.component(at, data) && asked {
+	case slices.Contains([]string{".yaml", ".conf"}, filepath.Ext(path)) && r.component(at, data):
+		// Kubelets of k3s and RKE2 have their configuration in kubelet.conf.d/*.conf.
+	case filepath.Ext(path) == ".yaml":
+		if asked {
 			r.gap(label(at), "no kubeconfig and no certificate")
 		}
 	case asked || purpose != nil || slices.Contains([]string{".crt", ".key", ".kubeconfig"}, filepath.Ext(path)):
@@ -185,6 +197,29 @@ func (r *Reader) pem(at trust.Place, purpose *trust.Purpose, file *trust.File, d
 			Place: at, ID: k.id, Encrypted: k.encrypted, Public: k.public, Algorithm: k.algorithm, Bits: k.bits,
 			Purpose: purpose, File: file,
 		})
+	}
+}
+
+// secretFile adds the certificate and the key of a Secret that lies in a file.
+func (r *Reader) secretFile(at trust.Place, purpose *trust.Purpose, file *trust.File, data []byte) {
+	var s struct {
+		Data map[string][]byte `json:"data"`
+	}
+	err := json.Unmarshal(data, &s)
+	defer func() {
+		for _, value := range s.Data {
+			clear(value)
+		}
+	}()
+	if err != nil || len(s.Data["tls.crt"]) == 0 {
+		r.gap(label(at), "no Secret with a tls.crt") // the decoder's words could quote a value
+		return
+	}
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		if len(s.Data[name]) > 0 {
+			at.Detail = name
+			r.pem(at, purpose, file, s.Data[name])
+		}
 	}
 }
 

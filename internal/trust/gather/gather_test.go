@@ -148,23 +148,112 @@ users: [{name: u, user: {client-certificate: /var/lib/kubelet/pki/kubelet-client
 	}
 }
 
+// TestK3sLayout: every file that k3s-io/k3s names in CreateRuntimeCertFiles
+// (pkg/daemons/control/deps/deps.go) and in its agent's folder is known for what it is.
 func TestK3sLayout(t *testing.T) {
-	root := t.TempDir()
-	tlsDir := root + "/srv-1/var/lib/rancher/k3s/server/tls/"
-	for _, name := range []string{"client-ca", "server-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca"} {
-		a := authority(t, "k3s-"+filepath.Base(name))
-		write(t, tlsDir+name+".crt", pki.EncodeCertificate(a.Certificate))
-		write(t, tlsDir+name+".key", keyPEM(t, &a.Pair))
+	for _, program := range []string{"k3s", "rke2"} {
+		t.Run(program, func(t *testing.T) {
+			root := t.TempDir()
+			base := "/var/lib/rancher/" + program
+			controller := map[string]string{"k3s": "k3s controller to kube-apiserver", "rke2": "RKE2 controller to kube-apiserver"}[program]
+			cloud := map[string]string{"k3s": "k3s cloud controller to kube-apiserver", "rke2": "RKE2 cloud controller to kube-apiserver"}[program]
+			ca, leaf := authority(t, "ca"), issue(t, authority(t, "ca"), "x", pki.Client)
+			want := map[string]string{}
+			for file, purpose := range map[string]string{
+				"/server/tls/client-ca": "client CA", "/server/tls/client-ca.nochain": "client CA",
+				"/server/tls/server-ca": "server CA", "/server/tls/server-ca.nochain": "server CA",
+				"/server/tls/request-header-ca": "front-proxy CA", "/server/tls/etcd/server-ca": "etcd CA", "/server/tls/etcd/peer-ca": "etcd peer CA",
+				"/agent/client-ca": "client CA", "/agent/server-ca": "server CA",
+			} {
+				write(t, root+"/srv-1"+base+file+".crt", pki.EncodeCertificate(ca.Certificate))
+				want[base+file+".crt"] = purpose
+			}
+			for file, purpose := range map[string]string{
+				"/server/tls/client-admin": "administrator", "/server/tls/client-supervisor": "supervisor to kube-apiserver",
+				"/server/tls/client-controller": "kube-controller-manager to kube-apiserver", "/server/tls/client-scheduler": "kube-scheduler to kube-apiserver",
+				"/server/tls/client-kube-apiserver": "kube-apiserver to kubelets", "/server/tls/client-kube-proxy": "kube-proxy to kube-apiserver",
+				"/server/tls/client-" + program + "-controller": controller, "/server/tls/client-" + program + "-cloud-controller": cloud,
+				"/server/tls/serving-kube-apiserver": "kube-apiserver, serving", "/server/tls/client-auth-proxy": "kube-apiserver to aggregated APIs",
+				"/server/tls/etcd/server-client": "etcd, serving clients", "/server/tls/etcd/peer-server-client": "etcd, between members", "/server/tls/etcd/client": "kube-apiserver to etcd",
+				"/server/tls/temporary-certs/apiserver-loopback-client__":     "kube-apiserver to itself",
+				"/server/tls/kube-controller-manager/kube-controller-manager": "kube-controller-manager, serving",
+				"/server/tls/kube-scheduler/kube-scheduler":                   "kube-scheduler, serving",
+				"/agent/client-kubelet":                                       "kubelet to kube-apiserver", "/agent/serving-kubelet": "kubelet, serving",
+				"/agent/client-kube-proxy": "kube-proxy to kube-apiserver", "/agent/client-" + program + "-controller": controller,
+			} {
+				write(t, root+"/srv-1"+base+file+".crt", pki.EncodeCertificate(leaf.Certificate))
+				write(t, root+"/srv-1"+base+file+".key", keyPEM(t, leaf))
+				want[base+file+".crt"], want[base+file+".key"] = purpose, purpose
+			}
+			for _, key := range []string{"/server/tls/service.key", "/server/tls/service.current.key"} {
+				write(t, root+"/srv-1"+base+key, keyPEM(t, leaf))
+				want[base+key] = "service-account tokens"
+			}
+			f := read(t, root)
+			got := map[string]string{}
+			put := func(name string, p *trust.Purpose) {
+				if got[name] = "?"; p != nil {
+					got[name] = p.Name
+				}
+			}
+			for _, c := range f.Certificates {
+				put(c.Place.Name, c.Purpose)
+			}
+			for _, k := range f.Keys {
+				put(k.Place.Name, k.Purpose)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("want -, got +\n%s", diff)
+			}
+			if len(f.Gaps) > 0 {
+				t.Errorf("gaps: %v", f.Gaps)
+			}
+		})
 	}
+}
+
+// TestK3sBeside: what k3s and RKE2 keep in other forms than PEM in .crt and .key.
+func TestK3sBeside(t *testing.T) {
+	root := t.TempDir()
+	const base = "/srv-1/var/lib/rancher/rke2/"
+	ca := authority(t, "rke2-server-ca")
+	pair := issue(t, ca, "rke2", pki.Server, "10.0.0.1")
+	secret := func(pair *pki.Pair) []byte {
+		raw, err := json.Marshal(corev1.Secret{Data: map[string][]byte{"tls.crt": pki.EncodeCertificate(pair.Certificate), "tls.key": keyPEM(t, pair)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	write(t, root+base+"server/tls/dynamic-cert.json", secret(pair))
+	write(t, root+"/srv-2/var/lib/rancher/rke2/server/tls/dynamic-cert.json", []byte(`{"data":{"tls.crt":"no base64: sesame"}}`))
+	write(t, root+"/srv-1/etc/rancher/rke2/rke2.yaml", []byte("apiVersion: v1\nkind: Config\nclusters:\n- {name: c, cluster: {server: https://127.0.0.1:6443}}\ncontexts:\n- {name: c, context: {cluster: c, user: u}}\nusers:\n- {name: u, user: {}}\n"))
+	write(t, root+"/srv-1/etc/rancher/rke2/config.yaml", []byte("token: sesame\n"))
+	write(t, root+base+"agent/pod-manifests/etcd.yaml", []byte("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - {name: etcd, command: [etcd], args: [--client-cert-auth=true]}\n"))
+	write(t, root+base+"agent/etc/kubelet.conf.d/00-rke2-defaults.conf", []byte("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nauthentication: {x509: {clientCAFile: /var/lib/rancher/rke2/agent/client-ca.crt}}\n"))
+
 	f := read(t, root)
-	if diff := cmp.Diff([]string{
-		"srv-1:/var/lib/rancher/k3s/server/tls/client-ca.crt k3s-client-ca = client CA",
-		"srv-1:/var/lib/rancher/k3s/server/tls/etcd/peer-ca.crt k3s-peer-ca = etcd peer CA",
-		"srv-1:/var/lib/rancher/k3s/server/tls/etcd/server-ca.crt k3s-server-ca = etcd CA",
-		"srv-1:/var/lib/rancher/k3s/server/tls/request-header-ca.crt k3s-request-header-ca = front-proxy CA",
-		"srv-1:/var/lib/rancher/k3s/server/tls/server-ca.crt k3s-server-ca = server CA",
-	}, places(f)); diff != "" {
-		t.Errorf("want -, got +\n%s", diff)
+	if len(f.Certificates) != 1 || f.Certificates[0].Purpose == nil || f.Certificates[0].Purpose.Name != "supervisor, serving" {
+		t.Errorf("certificates are %v", places(f))
+	}
+	if len(f.Keys) != 1 || f.Keys[0].ID != cluster.KeyID(pair.Certificate) {
+		t.Errorf("keys are %+v", f.Keys)
+	}
+	if len(f.Kubeconfigs) != 1 || f.Kubeconfigs[0].Purpose == nil || f.Kubeconfigs[0].Purpose.Name != "administrator" {
+		t.Errorf("kubeconfigs are %+v", f.Kubeconfigs)
+	}
+	var names []string
+	for _, c := range f.Components {
+		names = append(names, c.Name)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"etcd", "kubelet"}) {
+		t.Errorf("components are %v", names)
+	}
+	if len(f.Gaps) != 1 || f.Gaps[0].Reason != "no Secret with a tls.crt" {
+		t.Errorf("gaps are %v", f.Gaps)
+	}
+	if strings.Contains(fmt.Sprintf("%+v", f), "sesame") {
+		t.Error("a value is among the facts")
 	}
 }
 
