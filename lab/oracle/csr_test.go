@@ -212,7 +212,7 @@ func pick[T any](g generator, from ...T) T { return from[g.IntN(len(from))] }
 // kind, usages twice and in any order, PEM that is damaged or has company, nodes that are
 // not there yet.
 func TestKubeletServingRandomRequests(t *testing.T) {
-	const requests = 2000
+	const requests = 1000
 	g := generator{mathrand.New(mathrand.NewPCG(1, 2))} //nolint:gosec // repeatable on purpose
 	keys := signingKeys(t)
 	var n csrTally
