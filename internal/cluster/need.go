@@ -25,6 +25,12 @@ const (
 	HostFiles Need = "host-files"
 	// Listeners are the ports that components listen on and how they answer.
 	Listeners Need = "listeners"
+	// AuditFile and the following are the API server's configuration files.
+	AuditFile          Need = "config:audit"
+	EncryptionFile     Need = "config:encryption"
+	AuthenticationFile Need = "config:authentication"
+	AuthorizationFile  Need = "config:authorization"
+	AdmissionFile      Need = "config:admission"
 	// Input is a file or document that was given and could not be read.
 	Input Need = "input"
 )
@@ -57,10 +63,47 @@ const (
 	MutatingWebhooks         Need = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 	ValidatingPolicies       Need = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	ValidatingPolicyBindings Need = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
+	MutatingPolicies         Need = "mutatingadmissionpolicies.admissionregistration.k8s.io"
+	MutatingPolicyBindings   Need = "mutatingadmissionpolicybindings.admissionregistration.k8s.io"
+
+	StorageClasses       Need = "storageclasses.storage.k8s.io"
+	ResourceQuotas       Need = "resourcequotas"
+	LimitRanges          Need = "limitranges"
+	DisruptionBudgets    Need = "poddisruptionbudgets.policy"
+	Autoscalers          Need = "horizontalpodautoscalers.autoscaling"
+	DeviceClaims         Need = "resourceclaims.resource.k8s.io"
+	DeviceClaimTemplates Need = "resourceclaimtemplates.resource.k8s.io"
+
+	Gateways    Need = "gateways.gateway.networking.k8s.io"
+	HTTPRoutes  Need = "httproutes.gateway.networking.k8s.io"
+	APIServices Need = "apiservices.apiregistration.k8s.io"
+
+	CiliumPolicies             Need = "ciliumnetworkpolicies.cilium.io"
+	CiliumClusterPolicies      Need = "ciliumclusterwidenetworkpolicies.cilium.io"
+	CalicoPolicies             Need = "networkpolicies.projectcalico.org"
+	CalicoGlobalPolicies       Need = "globalnetworkpolicies.projectcalico.org"
+	CalicoStoredPolicies       Need = "networkpolicies.crd.projectcalico.org"
+	CalicoStoredGlobalPolicies Need = "globalnetworkpolicies.crd.projectcalico.org"
 )
 
 // Workloads are all the kinds that make pods, and pods.
-var Workloads = []Need{Pods, Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicationCtrls}
+var Workloads = append([]Need{Pods, Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicationCtrls}, customWorkloads()...)
+
+func customWorkloads() []Need {
+	var out []Need
+	for _, k := range CustomKinds {
+		if k.Template != "" {
+			out = append(out, k.Need)
+		}
+	}
+	return out
+}
+
+// Isolation are all the kinds of policy that isolate pods.
+var Isolation = []Need{
+	NetworkPolicies, CiliumPolicies, CiliumClusterPolicies,
+	CalicoPolicies, CalicoGlobalPolicies, CalicoStoredPolicies, CalicoStoredGlobalPolicies,
+}
 
 // RBAC are all the kinds that grant permissions.
 var RBAC = []Need{Roles, ClusterRoles, RoleBindings, ClusterRoleBindings}

@@ -32,6 +32,7 @@ type Snapshot struct {
 	components []*Component
 	kubelets   []*Kubelet
 	machines   []*Machine
+	configs    []*Config
 	gaps       []Gap
 	looked     map[Need]bool
 	noFlagz    string
@@ -208,6 +209,7 @@ func (b *Builder) Snapshot() *Snapshot {
 		s.byKind[o.Kind] = append(s.byKind[o.Kind], o)
 	}
 	slices.SortFunc(s.machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.configs, func(a, b *Config) int { return a.Compare(b.Ref) })
 	slices.SortFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
 	s.indexPods()
 	s.indexNamespaces()
@@ -259,6 +261,7 @@ func (s *Snapshot) missing() {
 			}
 		}
 	}
+	s.missingConfigs(how)
 	slices.SortStableFunc(s.gaps, func(a, b Gap) int {
 		return cmp.Or(strings.Compare(string(a.Need), string(b.Need)), strings.Compare(a.Scope, b.Scope))
 	})
@@ -349,6 +352,10 @@ func template(o *Object) (*metav1.ObjectMeta, *corev1.PodSpec, string) {
 		}
 	case *corev1.PodTemplate:
 		return &v.Template.ObjectMeta, &v.Template.Spec, "template.spec"
+	case *Custom:
+		if v.Template != nil {
+			return &v.Template.ObjectMeta, &v.Template.Spec, v.TemplatePath + ".spec"
+		}
 	}
 	return nil, nil, ""
 }
