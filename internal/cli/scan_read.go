@@ -59,6 +59,11 @@ func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
 	for _, k := range facts.Kubelets {
 		b.AddKubelet(k)
 	}
+	for _, c := range facts.Configs {
+		if c.Machine != own.Name || !onlyHost {
+			b.AddConfig(c)
+		}
+	}
 	for _, g := range facts.Gaps {
 		if g.Scope != own.Name || !onlyHost {
 			b.Gap(g)

@@ -38,6 +38,8 @@ type Facts struct {
 	// Kubelets hold what configuration files and flags say together, one for each
 	// kubelet that runs. An absent field means the kubelet's own default.
 	Kubelets []*cluster.Kubelet
+	// Configs are the configuration files of the API servers, without their keys.
+	Configs []*cluster.Config
 	// Gaps have a machine's name as their scope.
 	Gaps []cluster.Gap
 }

@@ -19,6 +19,7 @@ import (
 
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 
+	"github.com/bulwark-k8s/bulwark/internal/apiconfig"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/host/handshake"
 )
@@ -82,6 +83,7 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 		m := r.machine(ctx, g, g.net == home)
 		facts.Machines = append(facts.Machines, m.Machines...)
 		facts.Kubelets = append(facts.Kubelets, m.Kubelets...)
+		facts.Configs = append(facts.Configs, m.Configs...)
 		facts.Gaps = append(facts.Gaps, m.Gaps...)
 	}
 	r.unseen(ctx, facts, apart)
@@ -93,6 +95,7 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 var allNeeds = []cluster.Need{
 	cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
 	cluster.KubeletConfig, cluster.HostFiles, cluster.Listeners,
+	cluster.AuditFile, cluster.EncryptionFile, cluster.AuthenticationFile, cluster.AuthorizationFile, cluster.AdmissionFile,
 }
 
 // unseen records what cannot be said of the machine as a whole, after it was read.
@@ -134,6 +137,7 @@ type survey struct {
 	group   *group
 	machine *cluster.Machine
 	kubelet *cluster.Kubelet
+	configs []*cluster.Config
 	base    *view
 	views   map[string]*view // by mount namespace
 	gaps    map[cluster.Need][]string
@@ -192,7 +196,7 @@ func (r *reader) survey(ctx context.Context, g *group, home bool) *Facts {
 	}
 	s.listeners(ctx)
 
-	facts := &Facts{Machines: []*cluster.Machine{s.machine}}
+	facts := &Facts{Machines: []*cluster.Machine{s.machine}, Configs: s.configs}
 	if s.kubelet != nil {
 		facts.Kubelets = []*cluster.Kubelet{s.kubelet}
 	}
@@ -309,6 +313,8 @@ func (s *survey) processes() map[*process]*kubeletv1beta1.KubeletConfiguration {
 				Node: s.machine.Name, Config: config,
 				Source: cluster.Source{Origin: cmp.Or(flag(p, "config"), s.proc.path(p.pid, "cmdline"))},
 			}
+		case "kube-apiserver":
+			s.serverConfigs(p)
 		case "k3s":
 			s.embedded(p)
 		}
@@ -369,6 +375,52 @@ func (s *survey) etcd(p *process) ([]string, error) {
 		return nil, fmt.Errorf("parsing %s: not the YAML that it should be", file)
 	}
 	return slices.Insert(args, 1, "--config-file="+file), nil
+}
+
+// serverConfigs reads the configuration files that an API server was started with.
+func (s *survey) serverConfigs(p *process) {
+	for need, name := range cluster.ConfigFlags {
+		file := flag(p, name)
+		if file == "" {
+			continue
+		}
+		c, err := s.serverConfig(p, file)
+		if err != nil {
+			s.gap(need, fmt.Sprintf("%s of kube-apiserver (process %d): %v", file, p.pid, err))
+			continue
+		}
+		if c.Need() != need {
+			s.gap(need, fmt.Sprintf("%s of kube-apiserver (process %d) is a %s", file, p.pid, c.Kind))
+			continue
+		}
+		c.Ref = cluster.FileRef(s.machine.Name, file)
+		c.Machine, c.File = s.machine.Name, file
+		c.Source = cluster.Source{Origin: file + " of " + s.machine.Name}
+		s.configs = append(s.configs, c)
+	}
+	slices.SortFunc(s.configs, func(a, b *cluster.Config) int { return a.Compare(b.Ref) })
+}
+
+// serverConfig reads one of them, and what it names in turn, as the process sees them.
+func (s *survey) serverConfig(p *process, file string) (*cluster.Config, error) {
+	v, err := s.view(p)
+	if err != nil {
+		return nil, err
+	}
+	if !path.IsAbs(file) {
+		file = path.Join(p.cwd, file)
+	}
+	data, err := v.read(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	return apiconfig.Parse(data, func(other string) ([]byte, error) {
+		if !path.IsAbs(other) {
+			other = path.Join(path.Dir(file), other)
+		}
+		return v.read(other)
+	})
 }
 
 func (s *survey) kubeletConfig(p *process) (*kubeletv1beta1.KubeletConfiguration, error) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -206,7 +207,7 @@ func TestFiles(t *testing.T) {
 		"etc/kubernetes/pki/etcd/ca.key":         "600 x",
 		"etc/kubernetes/pki/notes.txt":           "666 x",
 		"etc/kubernetes/manifests/apiserver.yml": "600 x",
-		"etc/kubernetes/enc.yaml":                "4755 x",
+		"etc/kubernetes/enc.yaml":                "4755 " + encryptionFile,
 		"certs/apiserver.key":                    "604 x",
 		"secret/":                                "700",
 		"secret/sa.key":                          "644 x",
@@ -255,6 +256,12 @@ func TestFiles(t *testing.T) {
 		"/secret/sa.key":                          {cluster.PrivateKey, 0o644, "kube-apiserver", true},
 		"/etc/kubernetes/outside.key":             {cluster.PrivateKey, 0o604, "kube-apiserver", false},
 		"/var/run/containerd/containerd.sock":     {cluster.Socket, 0o666, "containerd", false},
+	}
+	if len(facts.Configs) != 1 || facts.Configs[0].Machine != "cp-1" || facts.Configs[0].Encryption.Resources[0].Providers[0].Kind() != "secretbox" {
+		t.Errorf("configurations are %+v", facts.Configs)
+	}
+	if all, _ := json.Marshal(facts); strings.Contains(string(all), "a2V5") {
+		t.Error("the key of the encryption is part of the facts")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
@@ -517,3 +524,5 @@ func mustReadlink(t *testing.T, name string) string {
 	}
 	return target
 }
+
+const encryptionFile = "{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, resources: [{resources: [secrets], providers: [{secretbox: {keys: [{name: k, secret: a2V5}]}}]}]}"

@@ -18,10 +18,13 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,6 +106,11 @@ var resources = []resource{
 	{cluster.MutatingWebhooks, admissionv1.SchemeGroupVersion, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false, func() runtime.Object { return new(admissionv1.MutatingWebhookConfigurationList) }},
 	{cluster.ValidatingPolicies, admissionv1.SchemeGroupVersion, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyList) }},
 	{cluster.ValidatingPolicyBindings, admissionv1.SchemeGroupVersion, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyBindingList) }},
+	{cluster.StorageClasses, storagev1.SchemeGroupVersion, "storageclasses", "StorageClass", false, func() runtime.Object { return new(storagev1.StorageClassList) }},
+	{cluster.ResourceQuotas, corev1.SchemeGroupVersion, "resourcequotas", "ResourceQuota", true, func() runtime.Object { return new(corev1.ResourceQuotaList) }},
+	{cluster.LimitRanges, corev1.SchemeGroupVersion, "limitranges", "LimitRange", true, func() runtime.Object { return new(corev1.LimitRangeList) }},
+	{cluster.DisruptionBudgets, policyv1.SchemeGroupVersion, "poddisruptionbudgets", "PodDisruptionBudget", true, func() runtime.Object { return new(policyv1.PodDisruptionBudgetList) }},
+	{cluster.Autoscalers, autoscalingv2.SchemeGroupVersion, "horizontalpodautoscalers", "HorizontalPodAutoscaler", true, func() runtime.Object { return new(autoscalingv2.HorizontalPodAutoscalerList) }},
 	{cluster.ClusterRoleBindings, rbacv1.SchemeGroupVersion, "clusterrolebindings", "ClusterRoleBinding", false, func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) }},
 }
 
@@ -118,6 +126,8 @@ type reader struct {
 	b     *cluster.Builder
 	count int
 	nodes []string
+	// discovered are the servers' answers about its versions; only extras uses it.
+	discovered map[string][]byte
 	// nodesListed tells a cluster without nodes from one that does not show them.
 	nodesListed bool
 }
@@ -139,6 +149,7 @@ func Read(ctx context.Context, config *rest.Config, b *cluster.Builder, opts Opt
 		func(ctx context.Context) error { return r.tables(ctx, "secrets", cluster.Secrets) },
 		func(ctx context.Context) error { return r.tables(ctx, "configmaps", cluster.ConfigMaps) },
 		r.flagz,
+		r.extras,
 	}
 	for _, res := range resources {
 		jobs = append(jobs, func(ctx context.Context) error { return r.list(ctx, res) })
@@ -158,7 +169,7 @@ func newReader(config *rest.Config, b *cluster.Builder, opts Options) (*reader, 
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	r := &reader{opts: opts, config: config, http: client, b: b, clients: map[schema.GroupVersion]*rest.RESTClient{}}
+	r := &reader{opts: opts, config: config, http: client, b: b, clients: map[schema.GroupVersion]*rest.RESTClient{}, discovered: map[string][]byte{}}
 	for _, res := range resources {
 		if r.clients[res.gv] != nil {
 			continue

@@ -38,6 +38,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/secrets") || strings.HasSuffix(r.URL.Path, "/configmaps") {
 			h = object(`{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[]}`)
 		}
+		if r.URL.Path == "/apis" {
+			h = object(`{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`)
+		}
 		if r.URL.Path == "/flagz" {
 			h = status(http.StatusNotFound, metav1.StatusReasonNotFound)
 		}

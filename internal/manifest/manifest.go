@@ -1,5 +1,5 @@
 // Package manifest reads facts from files: Kubernetes objects in YAML or JSON, lists
-// of them, kubelet configurations and fact documents. One bad document does not
+// of them, configurations of kubelets and API servers, and fact documents. One bad document does not
 // spoil the rest: it becomes a Problem and reading goes on.
 //
 // It reads what strangers wrote, so everything has a limit: a file's size, a
@@ -34,6 +34,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/bulwark-k8s/bulwark/internal/apiconfig"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -109,7 +110,12 @@ func NewReader(b *cluster.Builder, namespace string) *Reader {
 	b.Looked(cluster.RBAC...)
 	b.Looked(cluster.Namespaces, cluster.Nodes, cluster.Services, cluster.Secrets, cluster.ConfigMaps,
 		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses, cluster.PersistentVolumes,
-		cluster.ValidatingWebhooks, cluster.MutatingWebhooks, cluster.ValidatingPolicies, cluster.ValidatingPolicyBindings)
+		cluster.ValidatingWebhooks, cluster.MutatingWebhooks, cluster.ValidatingPolicies, cluster.ValidatingPolicyBindings,
+		cluster.MutatingPolicies, cluster.MutatingPolicyBindings, cluster.StorageClasses, cluster.ResourceQuotas,
+		cluster.LimitRanges, cluster.DisruptionBudgets, cluster.Autoscalers, cluster.DeviceClaims, cluster.DeviceClaimTemplates)
+	for _, k := range cluster.CustomKinds {
+		b.Looked(k.Need)
+	}
 	return &Reader{b: b, namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
 }
 
@@ -457,6 +463,13 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		return 1, nil
 	}
 
+	if apiconfig.Known(h.APIVersion, h.Kind) {
+		return r.config(src, data)
+	}
+	if k, ok := cluster.FindCustom(h.APIVersion, h.Kind); ok {
+		return r.custom(k, h.APIVersion, src, data)
+	}
+
 	obj, gvk, err := scheme.Codecs.UniversalDeserializer().Decode(data, nil, nil)
 	if runtime.IsNotRegisteredError(err) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is not known", h.Kind, h.APIVersion))
@@ -471,6 +484,35 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		return 0, nil
 	}
 	r.add(o, gvk, src)
+	return 1, nil
+}
+
+// config reads a configuration file of the API server.
+func (r *Reader) config(src cluster.Source, data []byte) (int, error) {
+	c, err := apiconfig.Parse(data, nil)
+	if err != nil {
+		return 0, err
+	}
+	c.Name, c.File, c.Source = filepath.Base(src.Origin), src.Origin, src
+	r.b.AddConfig(c)
+	r.out.Documents++
+	return 1, nil
+}
+
+// custom reads an object whose kind is no part of Kubernetes.
+func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Source, data []byte) (int, error) {
+	c, err := k.ParseCustom(data)
+	if err != nil {
+		return 0, fmt.Errorf("kind %s of %s: not what it should be", k.Kind, apiVersion)
+	}
+	if k.Namespaced && c.Namespace == "" {
+		c.Namespace = r.namespace
+	}
+	if !r.b.Add(apiVersion, k.Name(), c, src) {
+		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(k.Name()), c.Namespace, c.Name))
+		return 0, nil
+	}
+	r.out.Documents++
 	return 1, nil
 }
 
