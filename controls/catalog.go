@@ -7,6 +7,8 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/admission/blockssystem"
 	"github.com/bulwark-k8s/bulwark/controls/admission/deadwebhook"
 	"github.com/bulwark-k8s/bulwark/controls/admission/ignoresfailure"
+	"github.com/bulwark-k8s/bulwark/controls/admission/imagepolicyopen"
+	"github.com/bulwark-k8s/bulwark/controls/admission/podsecurityexemptions"
 	"github.com/bulwark-k8s/bulwark/controls/admission/unboundpolicy"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apiprofiling"
@@ -19,9 +21,31 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/noderestriction"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/podsecurityplugin"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/tokenfile"
+	"github.com/bulwark-k8s/bulwark/controls/audit/admissionchanges"
+	"github.com/bulwark-k8s/bulwark/controls/audit/commands"
+	"github.com/bulwark-k8s/bulwark/controls/audit/credentials"
+	"github.com/bulwark-k8s/bulwark/controls/audit/outcome"
+	"github.com/bulwark-k8s/bulwark/controls/audit/rightschanges"
+	"github.com/bulwark-k8s/bulwark/controls/audit/secretchanges"
+	"github.com/bulwark-k8s/bulwark/controls/audit/secretreads"
+	"github.com/bulwark-k8s/bulwark/controls/audit/secretvalues"
+	"github.com/bulwark-k8s/bulwark/controls/audit/shadowedrule"
+	"github.com/bulwark-k8s/bulwark/controls/audit/strangers"
+	"github.com/bulwark-k8s/bulwark/controls/audit/workloadchanges"
+	"github.com/bulwark-k8s/bulwark/controls/authentication/anonymouspaths"
+	"github.com/bulwark-k8s/bulwark/controls/authentication/unprefixedgroups"
+	"github.com/bulwark-k8s/bulwark/controls/authentication/unprefixednames"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/abac"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/failopen"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/filemodes"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/latewebhook"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/longcache"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmbind"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/sharedcredentials"
+	"github.com/bulwark-k8s/bulwark/controls/encryption/plainfirst"
+	"github.com/bulwark-k8s/bulwark/controls/encryption/uncovered"
+	"github.com/bulwark-k8s/bulwark/controls/encryption/weakprovider"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/clientcerts"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/peercerts"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/plainclient"
@@ -139,6 +163,8 @@ var catalog = []*control.Control{
 	blockssystem.Control,
 	deadwebhook.Control,
 	ignoresfailure.Control,
+	imagepolicyopen.Control,
+	podsecurityexemptions.Control,
 	unboundpolicy.Control,
 	anonymousrequests.Control,
 	apiprofiling.Control,
@@ -151,9 +177,31 @@ var catalog = []*control.Control{
 	noderestriction.Control,
 	podsecurityplugin.Control,
 	tokenfile.Control,
+	admissionchanges.Control,
+	commands.Control,
+	credentials.Control,
+	outcome.Control,
+	rightschanges.Control,
+	secretchanges.Control,
+	secretreads.Control,
+	secretvalues.Control,
+	shadowedrule.Control,
+	strangers.Control,
+	workloadchanges.Control,
+	anonymouspaths.Control,
+	unprefixedgroups.Control,
+	unprefixednames.Control,
+	abac.Control,
+	failopen.Control,
+	filemodes.Control,
+	latewebhook.Control,
+	longcache.Control,
 	kcmbind.Control,
 	kcmprofiling.Control,
 	sharedcredentials.Control,
+	plainfirst.Control,
+	uncovered.Control,
+	weakprovider.Control,
 	clientcerts.Control,
 	peercerts.Control,
 	plainclient.Control,

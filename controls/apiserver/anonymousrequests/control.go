@@ -31,8 +31,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		// checks; the flag must then be absent (k8s.io/apiserver/pkg/server/options).
 		if file := c.Flags.Get("authentication-config", ""); file != "" {
 			if _, given := c.Flags.Lookup("anonymous-auth"); !given || c.Flags.Complete {
-				v.Unknown("--anonymous-auth", "anonymous requests are governed by "+file+", which was not read")
-				continue
+				config, _ := s.ConfigOf(c, cluster.AuthenticationFile)
+				switch {
+				case config == nil:
+					v.Unknown("--anonymous-auth", "anonymous requests are governed by "+file+", which was not read")
+					continue
+				case config.Authentication.Anonymous != nil:
+					continue // authentication.anonymouspaths judges what it says
+				}
 			}
 		}
 		if on, got := flag.Bool(c.Flags, "anonymous-auth", true); on {

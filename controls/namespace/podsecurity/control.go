@@ -5,6 +5,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -29,7 +30,7 @@ var Control = &control.Control{
 const enforce = "pod-security.kubernetes.io/enforce"
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	defaults := defaultsFile(s)
+	defaults := defaultsOf(s)
 	for _, o := range s.Kind("Namespace") {
 		switch o.Name {
 		case "kube-system", "kube-public", "kube-node-lease":
@@ -42,9 +43,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		level, labelled := o.Meta.Labels[enforce]
 		switch {
 		case level == "baseline" || level == "restricted":
+			if defaults.exempts(o.Name) {
+				v.Broken(path, level, "no exemption of the namespace").Because("%s exempts it, so the label does nothing", defaults.where)
+			}
 			continue
-		case !labelled && defaults != "":
-			v.Unknown(path, "the level without a label is configured in "+defaults+", which was not read")
+		case !labelled && defaults.unread != "":
+			v.Unknown(path, "the level without a label is configured in "+defaults.unread+", which was not read")
+			continue
+		case !labelled && defaults.guards && !defaults.exempts(o.Name):
 			continue
 		}
 		f := v.Broken(path, cmp.Or(level, "not set"), "baseline or restricted")
@@ -84,12 +90,52 @@ func refused(pods []*cluster.PodSpec) string {
 	return first
 }
 
-// defaultsFile is where an API server was told what to do without labels, or "".
-func defaultsFile(s *cluster.Snapshot) string {
-	for _, c := range s.Components("kube-apiserver") {
-		if file := c.Flags.Get("admission-control-config-file", ""); file != "" {
-			return file
+// defaults are what the API servers do without labels.
+type defaults struct {
+	// guards is whether every server holds a namespace without a label to baseline or more.
+	guards bool
+	exempt []string
+	// where is the file, unread a file that was not read.
+	where, unread string
+}
+
+func (d defaults) exempts(namespace string) bool { return slices.Contains(d.exempt, namespace) }
+
+// defaultsOf reads the configuration of the plugin PodSecurity: that of the running API
+// servers, or in files the one that is among them.
+func defaultsOf(s *cluster.Snapshot) defaults {
+	var d defaults
+	configs := s.Configs(cluster.AdmissionFile)
+	if servers := s.Components("kube-apiserver"); len(servers) > 0 {
+		configs = nil
+		for _, c := range servers {
+			config, told := s.ConfigOf(c, cluster.AdmissionFile)
+			switch {
+			case !told:
+				return defaults{} // this one lets everything in
+			case config == nil:
+				d.unread = c.Flags.Get(cluster.ConfigFlags[cluster.AdmissionFile], "")
+				return d
+			}
+			configs = append(configs, config)
 		}
 	}
-	return ""
+	d.guards = len(configs) > 0
+	for _, c := range configs {
+		strict := false
+		for _, p := range c.Admission.Plugins {
+			if p.Name != "PodSecurity" {
+				continue
+			}
+			if p.PodSecurity == nil {
+				d.unread = p.Path
+				return d
+			}
+			level := p.PodSecurity.Defaults.Enforce
+			strict = level == "baseline" || level == "restricted"
+			d.exempt, d.where = append(d.exempt, p.PodSecurity.Exemptions.Namespaces...), c.String()
+		}
+		d.guards = d.guards && strict
+	}
+	return d
 }

@@ -1,0 +1,32 @@
+// Package admissionchanges finds audit policies that never record who changed what guards the cluster.
+package admissionchanges
+
+import (
+	_ "embed"
+
+	"github.com/bulwark-k8s/bulwark/controls/internal/recorded"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is audit.admissionchanges.
+var Control = &control.Control{
+	ID:       "audit.admissionchanges",
+	Title:    "Changes of admission leave no trace",
+	Severity: control.Medium,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.AuditFile},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("3.2.2"), control.NSA("Audit logging"), control.MITRE("T1562.008"), control.MITRE("T1562.001")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	recorded.Judge(s, r, recorded.People, recorded.Act{
+		Verbs: recorded.Write, Group: "admissionregistration.k8s.io",
+		Resources: []string{"validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies", "mutatingadmissionpolicies"},
+	})
+}

@@ -1,0 +1,29 @@
+// Package secretreads finds audit policies that never record who read a secret.
+package secretreads
+
+import (
+	_ "embed"
+
+	"github.com/bulwark-k8s/bulwark/controls/internal/recorded"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+)
+
+//go:embed doc.md
+var doc string
+
+// Control is audit.secretreads.
+var Control = &control.Control{
+	ID:       "audit.secretreads",
+	Title:    "Reading secrets leaves no trace",
+	Severity: control.Medium,
+	Since:    "0.1.0",
+	Over:     []cluster.Need{cluster.AuditFile},
+	Check:    check,
+	Refs:     []control.Ref{control.CIS("3.2.2"), control.NSA("Audit logging"), control.MITRE("T1562.008")},
+	Doc:      doc,
+}
+
+func check(s *cluster.Snapshot, r *control.Report) {
+	recorded.Judge(s, r, recorded.People, recorded.Act{Verbs: []string{"get", "list"}, Resources: []string{"secrets"}})
+}
