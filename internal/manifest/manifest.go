@@ -448,6 +448,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 			return 0, errors.New("kind Machine: name is empty")
 		}
 		r.b.AddMachine(m)
+		r.keep.note(spot{src.Line, src.Column}, true)
 		r.b.Looked(cluster.HostFiles, cluster.Listeners)
 		r.lookedFlags()
 		r.out.Documents++
@@ -457,6 +458,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		if err := json.Unmarshal(data, c); err != nil {
 			return 0, fmt.Errorf("kind KubeletConfiguration: %w", err)
 		}
+		r.keep.note(spot{src.Line, src.Column}, c.StaticPodURLHeader == nil)
 		r.b.AddKubelet(&cluster.Kubelet{Node: filepath.Base(src.Origin), Config: c, Source: src})
 		r.b.Looked(cluster.KubeletConfig)
 		r.out.Documents++
@@ -495,6 +497,7 @@ func (r *Reader) config(src cluster.Source, data []byte) (int, error) {
 	}
 	c.Name, c.File, c.Source = filepath.Base(src.Origin), src.Origin, src
 	r.b.AddConfig(c)
+	r.keep.note(spot{src.Line, src.Column}, c.Encryption == nil)
 	r.out.Documents++
 	return 1, nil
 }
@@ -508,6 +511,7 @@ func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Sou
 	if k.Namespaced && c.Namespace == "" {
 		c.Namespace = r.namespace
 	}
+	r.keep.note(spot{src.Line, src.Column}, true)
 	if !r.b.Add(apiVersion, k.Name(), c, src) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(k.Name()), c.Namespace, c.Name))
 		return 0, nil
