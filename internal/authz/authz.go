@@ -98,19 +98,24 @@ var edit = []rbacv1.PolicyRule{
 	{Verbs: []string{"impersonate"}, APIGroups: []string{""}, Resources: []string{"serviceaccounts"}},
 }
 
-// Bindings returns the bindings that reach a service account: by its own name, by
-// the user name it logs in as, and by the groups that every account is in.
-func Bindings(s *cluster.Snapshot, namespace, account string) iter.Seq[*cluster.Binding] {
-	subjects := []cluster.Subject{
+// Identities are the subjects that a service account is: itself, the user name it logs
+// in as, and the groups that every account is in.
+func Identities(namespace, account string) []cluster.Subject {
+	return []cluster.Subject{
 		cluster.ServiceAccount(namespace, account),
 		{Kind: rbacv1.UserKind, Name: "system:serviceaccount:" + namespace + ":" + account},
 		{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"},
 		{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts:" + namespace},
 		{Kind: rbacv1.GroupKind, Name: "system:authenticated"},
 	}
+}
+
+// Bindings returns the bindings that reach a service account: by its own name, by
+// the user name it logs in as, and by the groups that every account is in.
+func Bindings(s *cluster.Snapshot, namespace, account string) iter.Seq[*cluster.Binding] {
 	return func(yield func(*cluster.Binding) bool) {
 		seen := map[*cluster.Binding]bool{}
-		for _, sub := range subjects {
+		for _, sub := range Identities(namespace, account) {
 			for _, b := range s.BoundTo(sub) {
 				if !seen[b] && !yield(b) {
 					return

@@ -4,9 +4,12 @@
 package control
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -98,15 +101,16 @@ func ParseSeverity(text string) (Severity, error) {
 // never counts as held.
 type Outcome int
 
-// The outcomes.
+// The outcomes. Waived is a control that is broken only where somebody answers for it.
 const (
 	Unknown Outcome = iota
 	Holds
 	Broken
 	NotApplicable
+	Waived
 )
 
-var outcomes = map[Outcome]string{Unknown: "unknown", Holds: "holds", Broken: "broken", NotApplicable: "not applicable"}
+var outcomes = map[Outcome]string{Unknown: "unknown", Holds: "holds", Broken: "broken", NotApplicable: "not applicable", Waived: "waived"}
 
 func (o Outcome) String() string { return outcomes[o] }
 
@@ -133,6 +137,90 @@ type Finding struct {
 	Changes []Change `json:"changes,omitempty"`
 	// Pods counts the running pods made from Object.
 	Pods int `json:"pods,omitempty"`
+	// Severity is this finding's own: the control's, unless the control rated this case
+	// otherwise, moved by Reach. The scan sets it; 0 stands for the control's.
+	Severity Severity `json:"severity,omitempty"`
+	// Reach says who gets to Object and where it leads.
+	Reach []Reach `json:"reach,omitempty"`
+	// ID names the fault from one scan to the next; see Fingerprint.
+	ID string `json:"fingerprint,omitempty"`
+	// Waiver is set where somebody answers for the fault.
+	Waiver *Waiver `json:"waiver,omitempty"`
+	// Known is set where the fault stood in the baseline, and no less gravely.
+	Known bool `json:"known,omitempty"`
+}
+
+// Open reports whether the finding is a fault that nobody answers for.
+func (f *Finding) Open() bool { return f.Outcome == Broken && f.Waiver == nil }
+
+// Counts reports whether the finding decides how a gate ends: it is open and new.
+func (f *Finding) Counts() bool { return f.Open() && !f.Known }
+
+// A Reach is one fact about who gets to a thing, or where it leads.
+type Reach struct {
+	Way  Way    `json:"way"`
+	Text string `json:"text"` // "reachable from outside through ingress shop/web"
+}
+
+// A Way is what a Reach does to a finding.
+type Way string
+
+// The ways. A finding on what is both exposed and leads on is one step graver, one on a
+// dead end one step milder, and one on what is only exposed comes first among its equals.
+const (
+	Exposed Way = "exposed"  // somebody outside the cluster gets to it
+	LeadsOn Way = "leads-on" // whoever has it has a node or the cluster
+	DeadEnd Way = "dead-end" // it does nothing as it stands
+)
+
+// Exposed reports whether somebody outside the cluster gets to the finding's object.
+func (f *Finding) Exposed() bool { return f.reaches(Exposed) }
+
+func (f *Finding) reaches(w Way) bool {
+	for _, r := range f.Reach {
+		if r.Way == w {
+			return true
+		}
+	}
+	return false
+}
+
+// Rank sets the severity that follows from what reaches the object.
+func (f *Finding) Rank(of *Control, reach []Reach) {
+	if f.Severity == 0 {
+		f.Severity = of.Severity
+	}
+	f.Reach = reach
+	switch {
+	case f.reaches(DeadEnd):
+		f.Severity = max(f.Severity-1, Low)
+	case f.reaches(Exposed) && f.reaches(LeadsOn):
+		f.Severity = min(f.Severity+1, Critical)
+	}
+}
+
+// A Waiver is why a fault is let stand, by whose word, and until when.
+type Waiver struct {
+	Reason string `json:"reason"`
+	Owner  string `json:"owner"`
+	// Until is the last day it counts, "2027-03-31", in UTC.
+	Until string `json:"until"`
+	// Source is where it is written.
+	Source cluster.Source `json:"source"`
+	// Annotation is set where it stands on the object itself.
+	Annotation bool `json:"annotation,omitempty"`
+}
+
+// Fingerprint names a fault by what it is about: control, object and path, which holds
+// the container. Lines, counts and what was found there do not matter, so it stays the
+// same one when they move. n tells faults apart that are alike in all of it, from 1.
+func Fingerprint(id string, f *Finding, n int) string {
+	parts := []string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Path}
+	if f.Outcome == Unknown {
+		parts = append(parts, "unknown")
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:16]) + ":" + strconv.Itoa(n)
 }
 
 // String is the finding in one line: "pod shop/cart: spec.hostNetwork is true, want false".
@@ -215,6 +303,12 @@ func (f *Finding) Set(path string, value any) *Finding {
 // Remove proposes to remove the field or list item at path.
 func (f *Finding) Remove(path string) *Finding {
 	f.Changes = append(f.Changes, Change{Op: Remove, Path: path})
+	return f
+}
+
+// Rated gives this case another severity than the control's.
+func (f *Finding) Rated(s Severity) *Finding {
+	f.Severity = s
 	return f
 }
 

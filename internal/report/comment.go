@@ -29,7 +29,7 @@ func writeMarkdown(w io.Writer, r *scan.Result, o Options) error {
 func comment(r *scan.Result, o Options) string {
 	var b strings.Builder
 	_, headline := headline(r)
-	fmt.Fprintf(&b, "### Bulwark: %s\n\n%s\n\n%s; looked at %s.\n", headline, verdict(r), totals(r), code(lookedAt(r, 3)))
+	fmt.Fprintf(&b, "### Bulwark: %s\n\n%s\n\n%s; looked at %s.\n", headline, entities(verdict(r)), totals(r), code(lookedAt(r, 3)))
 	spots := locate(r, o)
 
 	left, leftFindings := 0, 0
@@ -38,11 +38,17 @@ func comment(r *scan.Result, o Options) string {
 			continue
 		}
 		part, findings := commentTheme(res, spots, o)
+		if findings == 0 {
+			continue // all of it is known
+		}
 		if left > 0 || b.Len()+len(part) > maxComment-commentTail {
 			left++
 			leftFindings += findings
 			continue
 		}
+		b.WriteString(part)
+	}
+	if part := commentWaived(r); b.Len()+len(part) <= maxComment-commentTail {
 		b.WriteString(part)
 	}
 	part, more := commentUnknown(r)
@@ -71,11 +77,11 @@ func comment(r *scan.Result, o Options) string {
 func commentTheme(res *scan.ControlResult, spots map[*control.Finding]spot, o Options) (string, int) {
 	var b strings.Builder
 	c := res.Control
-	fmt.Fprintf(&b, "\n<details><summary><b>%s</b> %s: %s (%s)</summary>\n\n", strings.ToUpper(c.Severity.String()), code(c.ID), entities(c.Title), count(res.Broken, "object"))
-	b.WriteString("| where | object | evidence |\n|---|---|---|\n")
+	fmt.Fprintf(&b, "\n<details><summary><b>%s</b> %s: %s (%s)</summary>\n\n", strings.ToUpper(res.Severity().String()), code(c.ID), entities(c.Title), count(res.Broken, "object"))
+	b.WriteString("| where | object | evidence | show | fix |\n|---|---|---|---|---|\n")
 	findings := 0
 	for _, f := range res.Findings {
-		if f.Outcome != control.Broken {
+		if !shown(f, o) {
 			continue
 		}
 		if findings++; findings > maxCommentRows {
@@ -85,13 +91,50 @@ func commentTheme(res *scan.ControlResult, spots map[*control.Finding]spot, o Op
 		if where == "" {
 			where = placeOf(f.Object).String()
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", code(where), code(local(f.Object)), code(f.Evidence()))
+		evidence, m := f.Evidence(), mend(c, f)
+		if len(f.Reach) > 0 {
+			evidence += "; " + reachText(f)
+		}
+		fix := code(strings.Join(edits(f), "; "))
+		if m.Command != "" && f.Source.Line == 0 {
+			fix = code(m.Command)
+		}
+		if m.Hand != "" {
+			fix = entities("by hand: " + m.Hand)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(where), code(local(f.Object)), code(evidence), code(look(f).String()), fix)
 	}
 	if more := findings - maxCommentRows; more > 0 {
 		fmt.Fprintf(&b, "\nand %d more\n", more)
 	}
+	if len(c.Refs) > 0 {
+		refs := make([]string, len(c.Refs))
+		for i, ref := range c.Refs {
+			refs[i] = ref.String()
+		}
+		fmt.Fprintf(&b, "\nReferences: %s\n", entities(strings.Join(refs, "; ")))
+	}
 	b.WriteString("\n</details>\n")
 	return b.String(), findings
+}
+
+// commentWaived is what somebody answers for, one line for each waiver.
+func commentWaived(r *scan.Result) string {
+	groups := waivers(r)
+	if len(groups) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	total := 0
+	for i, g := range groups {
+		if total += g.findings; i < maxCommentRows {
+			fmt.Fprintf(&b, "- %s %s: %s\n", code(g.control), count(g.findings, "finding"), entities(waiverText(g.waiver)))
+		}
+	}
+	if more := len(groups) - maxCommentRows; more > 0 {
+		fmt.Fprintf(&b, "- and %d more waivers\n", more)
+	}
+	return fmt.Sprintf("\n<details><summary><b>WAIVED</b>: %s</summary>\n\n%s\n</details>\n", count(total, "finding"), b.String())
 }
 
 // commentUnknown is what could not be told, and whether some of it is left out.

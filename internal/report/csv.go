@@ -14,6 +14,7 @@ import (
 var csvColumns = []string{
 	"control", "severity", "outcome", "title", "kind", "namespace", "machine", "name", "path", "got", "want", "reason",
 	"file", "line", "column", "pods", "fix", "references",
+	"show", "fix command", "reach", "standing", "waiver", "fingerprint",
 }
 
 // writeCSV writes one row for each finding, and one for what could not be told at all.
@@ -38,16 +39,17 @@ func writeCSV(w io.Writer, r *scan.Result, o Options) error {
 		}
 		put := func(f *control.Finding) {
 			object, at := objectJSON(f.Object), spots[f]
-			changes := make([]string, len(f.Changes))
-			for i, change := range f.Changes {
-				changes[i] = change.String()
+			m, waiver := mend(c, f), ""
+			if f.Waiver != nil {
+				waiver = waiverText(f.Waiver)
 			}
 			file, line, column := fileOf(f.Source, o.Dir), "", ""
 			if file != "" {
 				line, column = strconv.Itoa(at.line), strconv.Itoa(at.column)
 			}
-			row(c.ID, c.Severity.String(), outcomeNames[f.Outcome], c.Title, object.Kind, object.Namespace, object.Machine, object.Name,
-				f.Path, f.Got, f.Want, f.Reason, file, line, column, strconv.Itoa(f.Pods), strings.Join(changes, "; "), strings.Join(refs, "; "))
+			row(c.ID, res.SeverityOf(f).String(), outcomeNames[f.Outcome], c.Title, object.Kind, object.Namespace, object.Machine, object.Name,
+				f.Path, f.Got, f.Want, f.Reason, file, line, column, strconv.Itoa(f.Pods), or(strings.Join(edits(f), "; "), m.Hand), strings.Join(refs, "; "),
+				look(f).String(), m.Command, reachText(f), standing(f, r.Baseline != nil), waiver, f.ID)
 		}
 		for _, f := range res.Findings {
 			put(f)

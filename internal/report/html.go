@@ -70,6 +70,9 @@ type (
 		Held, None   []*theme
 		Gaps         []gapView
 		Capped       bool
+		Waived       []waivedView
+		Fixed        []string
+		FixedMore    int
 	}
 	// A tile is the number of broken controls of one severity.
 	tile struct {
@@ -108,6 +111,13 @@ type (
 		Changes                 []changeView
 		Patch, PatchNote        string
 		LookOn, Look            string
+		Severity                string // where it is not the theme's
+		Reach                   []string
+		Hand                    template.HTML
+		Known                   bool
+	}
+	waivedView struct {
+		Control, Findings, Reason, Owner, Until, Source string
 	}
 	changeView struct {
 		Set         bool
@@ -178,6 +188,7 @@ func newPage(r *scan.Result, o Options) *page {
 			p.Held = append(p.Held, t)
 		case control.NotApplicable:
 			p.None = append(p.None, t)
+		case control.Waived: // shown by waiver, below
 		case control.Unknown: // shown by reason, below
 		}
 	}
@@ -186,6 +197,18 @@ func newPage(r *scan.Result, o Options) *page {
 	p.bar(r)
 	p.places(r, themes)
 	p.blind(r, themes)
+	for _, w := range waivers(r) {
+		p.Waived = append(p.Waived, waivedView{w.control, count(w.findings, "finding"), printable(w.waiver.Reason), printable(w.waiver.Owner), w.waiver.Until, printable(w.waiver.Source.String())})
+	}
+	if r.Baseline != nil {
+		for i, past := range r.Baseline.Fixed {
+			if i == maxSubjects {
+				p.FixedMore = len(r.Baseline.Fixed) - i
+				break
+			}
+			p.Fixed = append(p.Fixed, printable(past.Control+" "+past.Object.String()))
+		}
+	}
 	for _, g := range r.Gaps {
 		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}
@@ -215,8 +238,10 @@ func headline(r *scan.Result) (tone, text string) {
 		return "unknown", "Nothing broken in what could be seen"
 	case c.Incomplete:
 		return "unknown", "Nothing could be seen"
-	case c.Outcomes[control.Holds] > 0:
+	case c.Outcomes[control.Holds] > 0 && c.Waived == 0:
 		return "holds", "Everything that was checked holds"
+	case c.Outcomes[control.Holds]+c.Outcomes[control.Waived] > 0:
+		return "holds", "Nothing is broken beyond what is waived"
 	}
 	return "unknown", "There was nothing to judge"
 }
@@ -269,7 +294,7 @@ func (p *page) bar(r *scan.Result) {
 func newTheme(res *scan.ControlResult, spots map[*control.Finding]spot) *theme {
 	c := res.Control
 	t := &theme{
-		ID: c.ID, Title: c.Title, Severity: c.Severity.String(), Since: c.Since,
+		ID: c.ID, Title: c.Title, Severity: res.Severity().String(), Since: c.Since,
 		Objects: res.Broken, Unknown: res.Unknown, Held: res.Held, Reason: printable(res.Reason),
 	}
 	for _, ref := range c.Refs {
@@ -282,6 +307,9 @@ func newTheme(res *scan.ControlResult, spots map[*control.Finding]spot) *theme {
 	t.Prove, t.Also = markdown(c.Section("Prove")), markdown(c.Section("References"))
 	var where []place
 	for i, f := range res.Findings {
+		if f.Waiver != nil {
+			continue // shown by waiver
+		}
 		if f.Outcome == control.Broken {
 			t.Faults++
 			if at := placeOf(f.Object); !slices.Contains(where, at) && len(where) <= maxPlaces {
@@ -292,7 +320,7 @@ func newTheme(res *scan.ControlResult, spots map[*control.Finding]spot) *theme {
 			t.More++
 			continue
 		}
-		t.Rows = append(t.Rows, newRow(f, c.ID, i, spots[f]))
+		t.Rows = append(t.Rows, newRow(res, f, i, spots[f]))
 	}
 	labels := make([]string, len(where))
 	for i, at := range where {
@@ -302,7 +330,7 @@ func newTheme(res *scan.ControlResult, spots map[*control.Finding]spot) *theme {
 	return t
 }
 
-func newRow(f *control.Finding, id string, i int, where spot) *rowView {
+func newRow(res *scan.ControlResult, f *control.Finding, i int, where spot) *rowView {
 	source := f.Source
 	if where.line > 0 {
 		source.Line = where.line
@@ -310,7 +338,7 @@ func newRow(f *control.Finding, id string, i int, where spot) *rowView {
 	at := placeOf(f.Object)
 	kind, name, _ := strings.Cut(local(f.Object), " ")
 	row := &rowView{
-		Anchor: anchor(id, i), Unknown: f.Outcome == control.Unknown,
+		Anchor: anchor(res.Control.ID, i), Unknown: f.Outcome == control.Unknown,
 		PlaceKey: at.key(), PlaceKind: at.kind.String(), Place: printable(at.String()),
 		Kind: printable(kind), Name: printable(name),
 		Path: printable(f.Path), Got: printable(f.Got), Want: printable(f.Want), Reason: printable(f.Reason),
@@ -342,6 +370,13 @@ func newRow(f *control.Finding, id string, i int, where spot) *rowView {
 	case len(f.Changes) > 0:
 		row.PatchNote = "No patch can say this: edit the object."
 	}
+	for _, r := range f.Reach {
+		row.Reach = append(row.Reach, printable(r.Text))
+	}
+	if s := res.SeverityOf(f); f.Outcome == control.Broken && s != res.Severity() {
+		row.Severity = s.String()
+	}
+	row.Hand, row.Known = ticks(mend(res.Control, f).Hand), f.Known
 	l := look(f)
 	row.Look, row.LookOn = l.Command, printable(l.On)
 	return row
@@ -360,7 +395,7 @@ func (p *page) places(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 		t := themes[res]
 		counted := map[*placeView]bool{}
 		for i, f := range res.Findings {
-			if f.Outcome != control.Broken {
+			if !f.Open() {
 				continue
 			}
 			at := placeOf(f.Object)
@@ -373,7 +408,7 @@ func (p *page) places(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 				byPlace[at] = v
 				all = append(all, v)
 			}
-			v.count(res.Control.Severity)
+			v.count(res.SeverityOf(f))
 			// One line of each theme first: six times the same says less than six themes.
 			if len(v.Rows) == maxPlaceRows || counted[v] {
 				v.More++
@@ -384,7 +419,7 @@ func (p *page) places(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 			if i < maxRows {
 				to = anchor(t.ID, i)
 			}
-			v.Rows = append(v.Rows, placeRow{t.Severity, t.Title, printable(local(f.Object)), to})
+			v.Rows = append(v.Rows, placeRow{res.SeverityOf(f).String(), t.Title, printable(local(f.Object)), to})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *placeView) int {
@@ -399,16 +434,22 @@ func (p *page) places(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 		p.PlacesMore = len(all) - maxPlaces
 		all = all[:maxPlaces]
 	}
+	for _, v := range all {
+		v.tiles()
+	}
 	p.Places = all
 }
 
-// count adds one finding. Findings come worst first, so tiles stay in that order.
-func (v *placeView) count(s control.Severity) {
-	if v.weight[s] == 0 {
-		v.Tiles = append(v.Tiles, tile{Severity: s.String()})
+// count adds one finding.
+func (v *placeView) count(s control.Severity) { v.weight[s]++ }
+
+// tiles shows what was counted, the gravest first.
+func (v *placeView) tiles() {
+	for _, s := range control.Severities() {
+		if n := v.weight[s]; n > 0 {
+			v.Tiles = append(v.Tiles, tile{Severity: s.String(), Findings: n})
+		}
 	}
-	v.weight[s]++
-	v.Tiles[len(v.Tiles)-1].Findings++
 }
 
 // blind fills the part on what could not be told: a card for each reason that kept

@@ -28,6 +28,7 @@ type (
 		Objects    map[string]int `json:"objects"`
 		Controls   []jsonControl  `json:"controls"`
 		Gaps       []jsonGap      `json:"gaps"`
+		Baseline   *jsonBaseline  `json:"baseline,omitempty"`
 	}
 	jsonTarget struct {
 		Name    string `json:"name"`
@@ -40,12 +41,16 @@ type (
 		Outcomes jsonOutcomes `json:"outcomes"`
 		Broken   jsonBroken   `json:"broken"`
 		Findings int          `json:"findings"`
+		Waived   int          `json:"waived"`
+		// Open are the findings that nobody answers for.
+		Open jsonBroken `json:"open"`
 	}
 	jsonOutcomes struct {
 		Broken        int `json:"broken"`
 		Unknown       int `json:"unknown"`
 		Holds         int `json:"holds"`
 		NotApplicable int `json:"notApplicable"`
+		Waived        int `json:"waived"`
 	}
 	jsonBroken struct {
 		Critical int `json:"critical"`
@@ -72,19 +77,63 @@ type (
 		Broken  int `json:"broken"`
 		Unknown int `json:"unknown"`
 		Held    int `json:"held"`
+		Waived  int `json:"waived"`
 	}
 	jsonFinding struct {
-		Outcome  string       `json:"outcome"`
-		Object   jsonObject   `json:"object"`
-		Source   *jsonSource  `json:"source,omitempty"`
-		Path     string       `json:"path,omitempty"`
-		Got      string       `json:"got,omitempty"`
-		Want     string       `json:"want,omitempty"`
-		Reason   string       `json:"reason,omitempty"`
-		Evidence string       `json:"evidence"`
-		Via      []jsonObject `json:"via,omitempty"`
-		Changes  []jsonChange `json:"changes,omitempty"`
-		Pods     int          `json:"pods,omitempty"`
+		Outcome     string       `json:"outcome"`
+		Severity    string       `json:"severity"`
+		Fingerprint string       `json:"fingerprint"`
+		Object      jsonObject   `json:"object"`
+		Source      *jsonSource  `json:"source,omitempty"`
+		Path        string       `json:"path,omitempty"`
+		Got         string       `json:"got,omitempty"`
+		Want        string       `json:"want,omitempty"`
+		Reason      string       `json:"reason,omitempty"`
+		Evidence    string       `json:"evidence"`
+		Via         []jsonObject `json:"via,omitempty"`
+		Changes     []jsonChange `json:"changes,omitempty"`
+		Pods        int          `json:"pods,omitempty"`
+		Reach       []jsonReach  `json:"reach,omitempty"`
+		Look        *jsonLook    `json:"look,omitempty"`
+		Fix         *jsonFix     `json:"fix,omitempty"`
+		Standing    string       `json:"standing,omitempty"`
+		Waiver      *jsonWaiver  `json:"waiver,omitempty"`
+	}
+	jsonReach struct {
+		Way  string `json:"way"`
+		Text string `json:"text"`
+	}
+	jsonLook struct {
+		Machine string `json:"machine,omitempty"`
+		Command string `json:"command"`
+	}
+	jsonFix struct {
+		Command string `json:"command,omitempty"`
+		ByHand  string `json:"byHand,omitempty"`
+	}
+	jsonWaiver struct {
+		Reason     string `json:"reason"`
+		Owner      string `json:"owner"`
+		Until      string `json:"until"`
+		Origin     string `json:"origin"`
+		Line       int    `json:"line,omitempty"`
+		Annotation bool   `json:"annotation,omitempty"`
+	}
+	// jsonBaseline is what became of an older result's findings.
+	jsonBaseline struct {
+		Name   string     `json:"name"`
+		New    int        `json:"new"`
+		Known  int        `json:"known"`
+		Fixed  []jsonPast `json:"fixed"`
+		Unseen []jsonPast `json:"unseen"`
+	}
+	jsonPast struct {
+		Fingerprint string     `json:"fingerprint"`
+		Control     string     `json:"control"`
+		Severity    string     `json:"severity"`
+		Object      jsonObject `json:"object"`
+		Path        string     `json:"path,omitempty"`
+		Evidence    string     `json:"evidence"`
 	}
 	jsonObject struct {
 		Kind      string `json:"kind"`
@@ -119,7 +168,7 @@ type (
 
 // outcomeNames are the outcomes as the schema spells them.
 var outcomeNames = map[control.Outcome]string{
-	control.Unknown: "unknown", control.Holds: "holds", control.Broken: "broken", control.NotApplicable: "not-applicable",
+	control.Unknown: "unknown", control.Holds: "holds", control.Broken: "broken", control.NotApplicable: "not-applicable", control.Waived: "waived",
 }
 
 func writeJSON(w io.Writer, r *scan.Result, o Options) error {
@@ -138,7 +187,7 @@ func toJSON(r *scan.Result, o Options) jsonResult {
 	for i, res := range r.Controls {
 		out.Controls[i] = controlJSON(res)
 		for j, f := range res.Findings {
-			out.Controls[i].Findings[j] = findingJSON(f, spots[f])
+			out.Controls[i].Findings[j] = findingJSON(r, res, f, spots[f])
 		}
 	}
 	return out
@@ -155,9 +204,10 @@ func resultJSON(r *scan.Result) jsonResult {
 		Summary: jsonSummary{
 			Complete: !c.Incomplete,
 			Worst:    r.Worst().String(),
-			Outcomes: jsonOutcomes{c.Outcomes[control.Broken], c.Outcomes[control.Unknown], c.Outcomes[control.Holds], c.Outcomes[control.NotApplicable]},
+			Outcomes: jsonOutcomes{c.Outcomes[control.Broken], c.Outcomes[control.Unknown], c.Outcomes[control.Holds], c.Outcomes[control.NotApplicable], c.Outcomes[control.Waived]},
 			Broken:   jsonBroken{c.Broken[control.Critical], c.Broken[control.High], c.Broken[control.Medium], c.Broken[control.Low]},
-			Findings: c.Findings,
+			Findings: c.Findings, Waived: c.Waived,
+			Open: jsonBroken{c.BySeverity[control.Critical], c.BySeverity[control.High], c.BySeverity[control.Medium], c.BySeverity[control.Low]},
 		},
 		Objects:  r.Objects,
 		Controls: make([]jsonControl, len(r.Controls)),
@@ -169,6 +219,17 @@ func resultJSON(r *scan.Result) jsonResult {
 	for i, g := range r.Gaps {
 		out.Gaps[i] = jsonGap{string(g.Need), g.Scope, g.Reason}
 	}
+	if b := r.Baseline; b != nil {
+		out.Baseline = &jsonBaseline{b.Name, b.New, b.Known, pastsJSON(b.Fixed), pastsJSON(b.Unseen)}
+	}
+	return out
+}
+
+func pastsJSON(all []scan.Past) []jsonPast {
+	out := make([]jsonPast, len(all))
+	for i, p := range all {
+		out[i] = jsonPast{p.ID, p.Control, p.Severity.String(), objectJSON(p.Object), p.Path, p.Evidence}
+	}
 	return out
 }
 
@@ -179,7 +240,7 @@ func controlJSON(res *scan.ControlResult) jsonControl {
 		ID: c.ID, Title: c.Title, Severity: c.Severity.String(), Since: c.Since,
 		Outcome: outcomeNames[res.Outcome], Reason: res.Reason,
 		Refs:     make([]jsonRef, len(c.Refs)),
-		Counts:   jsonCounts{res.Broken, res.Unknown, res.Held},
+		Counts:   jsonCounts{res.Broken, res.Unknown, res.Held, res.Waived},
 		Findings: make([]jsonFinding, len(res.Findings)),
 	}
 	for i, ref := range c.Refs {
@@ -188,9 +249,9 @@ func controlJSON(res *scan.ControlResult) jsonControl {
 	return out
 }
 
-func findingJSON(f *control.Finding, at spot) jsonFinding {
+func findingJSON(r *scan.Result, res *scan.ControlResult, f *control.Finding, at spot) jsonFinding {
 	out := jsonFinding{
-		Outcome: outcomeNames[f.Outcome], Object: objectJSON(f.Object),
+		Outcome: outcomeNames[f.Outcome], Severity: res.SeverityOf(f).String(), Fingerprint: f.ID, Object: objectJSON(f.Object),
 		Path: f.Path, Got: f.Got, Want: f.Want, Reason: f.Reason, Evidence: f.Evidence(), Pods: f.Pods,
 	}
 	if f.Source != (cluster.Source{}) {
@@ -208,6 +269,19 @@ func findingJSON(f *control.Finding, at spot) jsonFinding {
 			change.Value = &c.Value
 		}
 		out.Changes = append(out.Changes, change)
+	}
+	for _, reach := range f.Reach {
+		out.Reach = append(out.Reach, jsonReach{string(reach.Way), reach.Text})
+	}
+	if l := look(f); l.Command != "" {
+		out.Look = &jsonLook{l.On, l.Command}
+	}
+	if m := mend(res.Control, f); m != (mending{}) {
+		out.Fix = &jsonFix{m.Command, m.Hand}
+	}
+	out.Standing = standing(f, r.Baseline != nil)
+	if w := f.Waiver; w != nil {
+		out.Waiver = &jsonWaiver{w.Reason, w.Owner, w.Until, w.Source.Origin, w.Source.Line, w.Annotation}
 	}
 	return out
 }

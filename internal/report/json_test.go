@@ -140,7 +140,7 @@ func TestJSONKeepsEverything(t *testing.T) {
 // TestFalseIsWritten keeps omitempty away from the values of changes.
 func TestFalseIsWritten(t *testing.T) {
 	for _, value := range []any{false, 0, "", nil, map[string]any{}} {
-		out, err := json.Marshal(findingJSON(&control.Finding{Changes: []control.Change{{Op: control.Set, Path: "spec.x", Value: value}}}, spot{}))
+		out, err := json.Marshal(findingJSON(&scan.Result{}, &scan.ControlResult{Control: &control.Control{}}, &control.Finding{Changes: []control.Change{{Op: control.Set, Path: "spec.x", Value: value}}}, spot{}))
 		if err != nil || !strings.Contains(string(out), `"value":`) {
 			t.Errorf("a change to %#v is written as %s, error %v", value, out, err)
 		}
@@ -175,7 +175,7 @@ func scatter(seed, stream uint64) *scan.Result {
 			ID: fmt.Sprintf("x.c%d", i), Title: "Title " + text(), Severity: control.Severity(1 + rnd.IntN(4)), Since: text(),
 			Refs: []control.Ref{{Catalogue: text(), Number: text()}}, Doc: prose(text(), text()),
 		}
-		res := &scan.ControlResult{Control: c, Outcome: control.Outcome(rnd.IntN(4)), Reason: text()}
+		res := &scan.ControlResult{Control: c, Outcome: control.Outcome(rnd.IntN(5)), Reason: text()}
 		for range rnd.IntN(6) {
 			f := &control.Finding{
 				Outcome: []control.Outcome{control.Broken, control.Unknown}[rnd.IntN(2)], Object: ref(),
@@ -187,10 +187,23 @@ func scatter(seed, stream uint64) *scan.Result {
 				f.Set("spec.containers["+text()+"].image", []any{text(), nil, false, 3.5, map[string]any{text(): text()}}[rnd.IntN(5)])
 				f.Remove("metadata.labels[" + text() + "/x]")
 			}
+			switch rnd.IntN(4) {
+			case 0:
+				f.Waiver = &control.Waiver{Reason: text(), Owner: text(), Until: text(), Source: cluster.Source{Origin: text(), Line: rnd.IntN(2)}, Annotation: rnd.IntN(2) == 0}
+			case 1:
+				f.Severity = control.Severity(1 + rnd.IntN(4))
+				f.Reach = []control.Reach{{Way: control.Exposed, Text: text()}, {Way: control.DeadEnd, Text: text()}}
+			case 2:
+				f.Known = true
+			}
 			res.Findings = append(res.Findings, f)
 			res.Broken++
 		}
 		r.Controls = append(r.Controls, res)
+	}
+	if rnd.IntN(2) == 0 {
+		past := scan.Past{ID: text(), Control: text(), Severity: control.High, Object: ref(), Path: text(), Evidence: text()}
+		r.Baseline = &scan.Baseline{Name: text(), New: 1, Known: 2, Fixed: []scan.Past{past}, Unseen: []scan.Past{past, past}}
 	}
 	return r
 }

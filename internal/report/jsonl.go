@@ -25,11 +25,10 @@ type (
 		Objects map[string]int `json:"objects"`
 	}
 	lineFinding struct {
-		Type     string    `json:"type"`
-		Control  string    `json:"control"`
-		Title    string    `json:"title"`
-		Severity string    `json:"severity"`
-		Refs     []jsonRef `json:"refs"`
+		Type    string    `json:"type"`
+		Control string    `json:"control"`
+		Title   string    `json:"title"`
+		Refs    []jsonRef `json:"refs"`
 		jsonFinding
 	}
 	lineSummary struct {
@@ -38,6 +37,7 @@ type (
 		jsonSummary
 		Controls []lineControl `json:"controls"`
 		Gaps     []jsonGap     `json:"gaps"`
+		Baseline *jsonBaseline `json:"baseline,omitempty"`
 	}
 	lineControl struct {
 		ID       string     `json:"id"`
@@ -57,13 +57,13 @@ func writeJSONLines(w io.Writer, r *scan.Result, o Options) error {
 	if err := e.Encode(header); err != nil {
 		return err
 	}
-	summary := lineSummary{Type: "summary", DurationMS: all.DurationMS, jsonSummary: all.Summary, Controls: []lineControl{}, Gaps: all.Gaps}
+	summary := lineSummary{Type: "summary", DurationMS: all.DurationMS, jsonSummary: all.Summary, Controls: []lineControl{}, Gaps: all.Gaps, Baseline: all.Baseline}
 	spots := locate(r, o)
 	for _, res := range r.Controls {
 		c := controlJSON(res)
 		summary.Controls = append(summary.Controls, lineControl{c.ID, c.Severity, c.Outcome, c.Reason, c.Counts})
 		for _, f := range res.Findings {
-			if err := e.Encode(lineFinding{"finding", c.ID, c.Title, c.Severity, c.Refs, findingJSON(f, spots[f])}); err != nil {
+			if err := e.Encode(lineFinding{"finding", c.ID, c.Title, c.Refs, findingJSON(r, res, f, spots[f])}); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
 )
@@ -124,14 +125,22 @@ func suiteJUnit(res *scan.ControlResult, spots map[*control.Finding]spot, dir st
 	for _, ref := range c.Refs {
 		s.Properties = append(s.Properties, junitProperty{"reference", printable(ref.String())})
 	}
-	for i := 0; i < len(res.Findings); {
-		f := res.Findings[i]
-		same := i + 1 // the end of what is said of one thing
-		for same < len(res.Findings) && res.Findings[same].Object == f.Object && res.Findings[same].Outcome == f.Outcome {
-			same++
+	type about struct {
+		object  cluster.Ref
+		outcome control.Outcome
+		counts  bool
+	}
+	var order []about
+	same := map[about][]*control.Finding{} // what is said of one thing
+	for _, f := range res.Findings {
+		k := about{f.Object, f.Outcome, f.Counts()}
+		if same[k] == nil {
+			order = append(order, k)
 		}
-		s.Cases = append(s.Cases, caseJUnit(c, res.Findings[i:same], spots, dir))
-		i = same
+		same[k] = append(same[k], f)
+	}
+	for _, k := range order {
+		s.Cases = append(s.Cases, caseJUnit(res, same[k], spots, dir))
 	}
 	switch {
 	case res.Outcome == control.NotApplicable:
@@ -153,8 +162,8 @@ func suiteJUnit(res *scan.ControlResult, spots map[*control.Finding]spot, dir st
 }
 
 // caseJUnit is what one control says of one thing.
-func caseJUnit(c *control.Control, findings []*control.Finding, spots map[*control.Finding]spot, dir string) junitCase {
-	f := findings[0]
+func caseJUnit(res *scan.ControlResult, findings []*control.Finding, spots map[*control.Finding]spot, dir string) junitCase {
+	c, f := res.Control, findings[0]
 	out := junitCase{Name: printable(f.Object.String()), File: printable(fileOf(f.Source, dir))}
 	if out.File != "" {
 		out.Line = spots[f].line
@@ -166,18 +175,38 @@ func caseJUnit(c *control.Control, findings []*control.Finding, spots map[*contr
 			line = printable(at) + ": " + line
 		}
 		text = append(text, line)
-		for _, change := range f.Changes {
-			text = append(text, "  fix: "+printable(change.String()))
+		for _, r := range f.Reach {
+			text = append(text, "  reach: "+printable(r.Text))
+		}
+		if l := look(f); l.Command != "" {
+			text = append(text, "  show: "+printable(l.String()))
+		}
+		for _, change := range edits(f) {
+			text = append(text, "  fix: "+printable(change))
+		}
+		switch m := mend(c, f); {
+		case m.Command != "":
+			text = append(text, "  fix: "+printable(m.Command))
+		case m.Hand != "":
+			text = append(text, "  fix by hand: "+printable(m.Hand))
+		}
+		if f.Waiver != nil {
+			text = append(text, "  waived: "+printable(waiverText(f.Waiver)))
 		}
 	}
 	message := printable(f.Evidence())
 	if n := len(findings) - 1; n > 0 {
 		message += fmt.Sprintf(" (and %d more)", n)
 	}
-	if f.Outcome == control.Broken {
+	switch {
+	case f.Counts():
 		text = append(text, "bulwark explain "+c.ID+" says why it matters")
-		out.Failure = &junitMessage{message, c.Severity.String(), "\n" + strings.Join(text, "\n") + "\n"}
-	} else {
+		out.Failure = &junitMessage{message, res.SeverityOf(f).String(), "\n" + strings.Join(text, "\n") + "\n"}
+	case f.Waiver != nil:
+		out.Skipped = &junitMessage{Message: "waived: " + printable(waiverText(f.Waiver)), Text: "\n" + strings.Join(text, "\n") + "\n"}
+	case f.Outcome == control.Broken:
+		out.Skipped = &junitMessage{Message: "known in the baseline: " + message, Text: "\n" + strings.Join(text, "\n") + "\n"}
+	default:
 		out.Error = &junitMessage{message, control.Unknown.String(), "\n" + strings.Join(text, "\n") + "\n"}
 	}
 	return out

@@ -22,6 +22,7 @@ import (
 const (
 	maxPolicyResults = 1000
 	maxPolicyText    = 512 // bytes of one message or property
+	maxPolicyBytes   = 900_000
 )
 
 type (
@@ -54,11 +55,42 @@ func writeReports(w io.Writer, r *scan.Result, o Options, kind reportKind) error
 	y := yamlWriter{bufio.NewWriter(w)}
 	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {
 		results := byNamespace[ns]
-		for n := 0; n == 0 || n*maxPolicyResults < len(results); n++ {
-			y.report(kind, ns, n, results[n*maxPolicyResults:min((n+1)*maxPolicyResults, len(results))], r.Started)
+		for n := 0; n == 0 || len(results) > 0; n++ {
+			fit := policyFit(results)
+			y.report(kind, ns, n, results[:fit], r.Started)
+			results = results[fit:]
 		}
 	}
 	return y.Flush()
+}
+
+// policyFit is how many of the results one object holds.
+func policyFit(results []policyResult) int {
+	size := 0
+	for i, r := range results {
+		size += 200 + quoted(r.policy) + quoted(r.message)
+		if o := r.resource; o != nil {
+			size += quoted(o.kind) + quoted(o.namespace) + quoted(o.name)
+		}
+		for _, p := range r.properties {
+			size += len(p.name) + 8 + quoted(p.value)
+		}
+		if i > 0 && (i == maxPolicyResults || size > maxPolicyBytes) {
+			return i
+		}
+	}
+	return len(results)
+}
+
+// quoted is about how many bytes a text takes in JSON, and never less.
+func quoted(text string) int {
+	n := len(text) + 2
+	for i := range len(text) {
+		if strings.IndexByte("\"\\<>&\xe2", text[i]) >= 0 {
+			n += 5 // one of these may become \u003c
+		}
+	}
+	return n
 }
 
 // A yamlWriter writes the part of wgpolicyk8s.io/v1alpha2 that we fill, which
@@ -130,24 +162,35 @@ var isNamespace = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 func policyResults(r *scan.Result, o Options) map[string][]policyResult {
 	out := map[string][]policyResult{"": nil}
 	spots := locate(r, o)
-	result := func(c *control.Control, outcome, message string) policyResult {
+	result := func(c *control.Control, severity control.Severity, outcome, message string) policyResult {
 		family, _, _ := strings.Cut(c.ID, ".")
 		return policyResult{
-			policy: c.ID, category: family, severity: c.Severity.String(), result: outcome, message: short(message),
+			policy: c.ID, category: family, severity: severity.String(), result: outcome, message: short(message),
 			properties: []policyProperty{{"title", short(c.Title)}},
 		}
 	}
 	for _, res := range r.Controls {
 		c := res.Control
+		refs := make([]string, len(c.Refs))
+		for i, ref := range c.Refs {
+			refs[i] = ref.String()
+		}
 		for _, f := range res.Findings {
 			outcome := "fail"
-			if f.Outcome == control.Unknown {
+			switch {
+			case f.Outcome == control.Unknown:
 				outcome = "error"
+			case f.Waiver != nil:
+				outcome = "skip"
 			}
-			p := result(c, outcome, f.Evidence())
+			p := result(c, res.SeverityOf(f), outcome, f.Evidence())
 			ns := ""
 			if at := f.Object; !at.OnMachine() && isNamespace.MatchString(at.Namespace) {
 				ns = at.Namespace
+			}
+			m, waiver := mend(c, f), ""
+			if f.Waiver != nil {
+				waiver = waiverText(f.Waiver)
 			}
 			p.resource = &policyObject{apiVersions[f.Object.Kind], short(f.Object.Kind), ns, short(f.Object.Name)}
 			for _, more := range []policyProperty{
@@ -157,6 +200,14 @@ func policyResults(r *scan.Result, o Options) map[string][]policyResult {
 				{"file", fileLine(f, spots[f], o.Dir)},
 				{"machine", objectJSON(f.Object).Machine},
 				{"resourceVersion", f.Source.ResourceVersion},
+				{"reach", reachText(f)},
+				{"show", look(f).String()},
+				{"fix", or(strings.Join(edits(f), "; "), m.Hand)},
+				{"fixCommand", m.Command},
+				{"references", strings.Join(refs, "; ")},
+				{"standing", standing(f, r.Baseline != nil)},
+				{"waiver", waiver},
+				{"fingerprint", f.ID},
 			} {
 				p.properties = append(p.properties, policyProperty{more.name, short(more.value)})
 			}
@@ -164,13 +215,13 @@ func policyResults(r *scan.Result, o Options) map[string][]policyResult {
 		}
 		switch {
 		case res.Outcome == control.Holds:
-			p := result(c, "pass", count(res.Held, "object")+" judged, none broken")
+			p := result(c, c.Severity, "pass", count(res.Held, "object")+" judged, none broken")
 			p.properties = append(p.properties, policyProperty{"held", strconv.Itoa(res.Held)})
 			out[""] = append(out[""], p)
 		case res.Outcome == control.NotApplicable:
-			out[""] = append(out[""], result(c, "skip", or(res.Reason, "no reason was given")))
+			out[""] = append(out[""], result(c, c.Severity, "skip", or(res.Reason, "no reason was given")))
 		case res.Outcome == control.Unknown && len(res.Findings) == 0:
-			out[""] = append(out[""], result(c, "error", or(res.Reason, "no reason was given")))
+			out[""] = append(out[""], result(c, c.Severity, "error", or(res.Reason, "no reason was given")))
 		}
 	}
 	return out

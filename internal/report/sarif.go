@@ -3,8 +3,7 @@ package report
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 const (
 	maxSARIFResults = 25000
 	maxSARIFTags    = 20
+	maxSARIFText    = 2000 // bytes of one line of a message
 	maxSARIFNotes   = 1000 // ours: a thousand reasons for blindness are read by nobody
 )
 
@@ -90,13 +90,34 @@ type (
 		Description sarifText `json:"description"`
 	}
 	sarifResult struct {
-		RuleID       string            `json:"ruleId"`
-		RuleIndex    int               `json:"ruleIndex"`
-		Kind         string            `json:"kind"`
-		Level        string            `json:"level"`
-		Message      sarifText         `json:"message"`
-		Locations    []sarifLocation   `json:"locations"`
-		Fingerprints map[string]string `json:"partialFingerprints"`
+		RuleID       string             `json:"ruleId"`
+		RuleIndex    int                `json:"ruleIndex"`
+		Kind         string             `json:"kind"`
+		Level        string             `json:"level"`
+		Message      sarifText          `json:"message"`
+		Locations    []sarifLocation    `json:"locations"`
+		Fingerprints map[string]string  `json:"partialFingerprints"`
+		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+		Baseline     string             `json:"baselineState,omitempty"`
+		Properties   sarifFacts         `json:"properties"`
+	}
+	// A sarifSuppression is a waiver: in the file itself, or in one beside it.
+	sarifSuppression struct {
+		Kind          string `json:"kind"`
+		Status        string `json:"status"`
+		Justification string `json:"justification"`
+	}
+	// sarifFacts are what else a finding holds, for programs that read it.
+	sarifFacts struct {
+		Severity   string   `json:"severity"`
+		Path       string   `json:"path,omitempty"`
+		Got        string   `json:"got,omitempty"`
+		Want       string   `json:"want,omitempty"`
+		Reach      []string `json:"reach,omitempty"`
+		Show       string   `json:"show,omitempty"`
+		Fix        []string `json:"fix,omitempty"`
+		FixCommand string   `json:"fixCommand,omitempty"`
+		ByHand     string   `json:"byHand,omitempty"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
@@ -193,29 +214,106 @@ func toSARIF(r *scan.Result, o Options) sarifLog {
 		ColumnKind: "unicodeCodePoints",
 		Results:    []sarifResult{},
 	}
-	spots, index := locate(r, o), map[*scan.ControlResult]int{}
-	prints, cut := map[string]int{}, 0
+	index := map[*scan.ControlResult]int{}
+	type fault struct {
+		rule    int
+		finding *control.Finding
+	}
+	var faults []fault
 	for i, res := range r.Controls {
 		index[res] = i
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, ruleSARIF(res.Control))
 		for _, f := range res.Findings {
-			switch {
-			case f.Outcome != control.Broken:
-			case len(run.Results) == maxSARIFResults:
-				cut++
-			default:
-				run.Results = append(run.Results, sarifResult{
-					RuleID: res.Control.ID, RuleIndex: i, Kind: "fail", Level: sarifLevels[res.Control.Severity],
-					Message: sarifText{Text: plainSARIF(f.String())}, Locations: []sarifLocation{locationSARIF(f, spots[f], o.Dir)},
-					Fingerprints: fingerprints(res.Control, f, prints),
-				})
+			if f.Outcome == control.Broken {
+				faults = append(faults, fault{i, f})
 			}
 		}
+	}
+	cut := max(len(faults)-maxSARIFResults, 0)
+	if cut > 0 { // the gravest stay, and those that somebody answers for go first
+		slices.SortStableFunc(faults, func(a, b fault) int {
+			weight := func(x fault) control.Severity {
+				if !x.finding.Open() {
+					return 0
+				}
+				return r.Controls[x.rule].SeverityOf(x.finding)
+			}
+			return cmp.Compare(weight(b), weight(a))
+		})
+		faults = faults[:maxSARIFResults]
+	}
+	spots, prints := locate(r, o), map[string]int{}
+	for _, x := range faults {
+		run.Results = append(run.Results, resultSARIF(r, x.rule, x.finding, spots[x.finding], prints, o.Dir))
 	}
 	run.Invocations = []sarifInvocation{{
 		Successful: true, Started: utc(r.Started), Ended: utc(r.Started.Add(r.Took)), Notifications: notesSARIF(r, index, cut),
 	}}
 	return sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}}
+}
+
+func resultSARIF(r *scan.Result, rule int, f *control.Finding, at spot, prints map[string]int, dir string) sarifResult {
+	res := r.Controls[rule]
+	m := mend(res.Control, f)
+	facts := sarifFacts{
+		Severity: res.SeverityOf(f).String(), Path: printable(f.Path), Got: printable(f.Got), Want: printable(f.Want),
+		Show: look(f).String(), FixCommand: m.Command, ByHand: printable(m.Hand),
+	}
+	for _, reach := range f.Reach {
+		facts.Reach = append(facts.Reach, printable(reach.Text))
+	}
+	for _, e := range edits(f) {
+		facts.Fix = append(facts.Fix, printable(e))
+	}
+	out := sarifResult{
+		RuleID: res.Control.ID, RuleIndex: rule, Kind: "fail", Level: sarifLevels[res.SeverityOf(f)],
+		Message: sarifText{Text: messageSARIF(f, facts)}, Locations: []sarifLocation{locationSARIF(f, at, dir)},
+		Fingerprints: fingerprints(res.Control, f, prints), Properties: facts,
+	}
+	if w := f.Waiver; w != nil {
+		kind := "external"
+		if w.Annotation {
+			kind = "inSource"
+		}
+		out.Suppressions = []sarifSuppression{{kind, "accepted", printable(waiverText(w))}}
+	}
+	if r.Baseline != nil {
+		out.Baseline = "new"
+		if f.Known {
+			out.Baseline = "unchanged"
+		}
+	}
+	return out
+}
+
+// messageSARIF is the evidence, which viewers show first, then what reaches the object,
+// how it is seen and how it is mended.
+func messageSARIF(f *control.Finding, facts sarifFacts) string {
+	text := []string{bounded(f.String())}
+	add := func(label string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				text = append(text, label+bounded(v))
+			}
+		}
+	}
+	add("Reach: ", facts.Reach...)
+	add("Show: ", facts.Show)
+	add("Fix: ", facts.Fix...)
+	add("Fix: ", facts.FixCommand)
+	add("Fix by hand: ", facts.ByHand)
+	for i := range text {
+		text[i] = plainSARIF(text[i])
+	}
+	return strings.Join(text, "\n")
+}
+
+// bounded cuts what nobody reads to its end.
+func bounded(text string) string {
+	if len(text) <= maxSARIFText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxSARIFText], "") + "…"
 }
 
 func utc(t time.Time) string {
@@ -307,12 +405,14 @@ func syntheticURI(ref cluster.Ref) string {
 }
 
 // fingerprints name a fault by what it is about and not by where it stands, so that
-// it stays the same alert when lines move. seen counts those that are alike.
+// it stays the same alert when lines move. seen counts those that the scan did not name.
 func fingerprints(c *control.Control, f *control.Finding, seen map[string]int) map[string]string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{c.ID, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Path}, "\x00")))
-	id := hex.EncodeToString(sum[:16])
-	seen[id]++
-	id = fmt.Sprintf("%s:%d", id, seen[id])
+	id := f.ID
+	if id == "" {
+		first := control.Fingerprint(c.ID, f, 1)
+		seen[first]++
+		id = control.Fingerprint(c.ID, f, seen[first])
+	}
 	// The second name is the only one that GitHub compares.
 	return map[string]string{"bulwarkFinding/v1": id, "primaryLocationLineHash": id}
 }

@@ -42,6 +42,8 @@ func verdict(r *scan.Result) string {
 		} else {
 			fmt.Fprintf(&b, "All %d controls that apply hold.", held)
 		}
+	case c.Waived > 0 && !c.Incomplete:
+		b.WriteString("Nothing is broken beyond what is waived.")
 	case c.Incomplete:
 		b.WriteString("Nothing could be told: what the controls need was not readable.")
 	default:
@@ -50,7 +52,31 @@ func verdict(r *scan.Result) string {
 	if unknown > 0 {
 		fmt.Fprintf(&b, " %s could not tell.", count(unknown, "control"))
 	}
+	if c.Waived > 0 {
+		fmt.Fprintf(&b, " %s waived.", are(c.Waived, "finding"))
+	}
+	if base := r.Baseline; base != nil {
+		fmt.Fprintf(&b, " Against %s, %s new, %d known, %d fixed.", printable(base.Name), are(base.New, "finding"), base.Known, len(base.Fixed))
+		if n := len(base.Unseen); n > 0 {
+			fmt.Fprintf(&b, " %s not looked at this time.", was(n, "finding"))
+		}
+	}
 	return b.String()
+}
+
+// are is a number of things that are something: "1 finding is", "2 findings are".
+func are(n int, noun string) string {
+	if n == 1 {
+		return count(n, noun) + " is"
+	}
+	return count(n, noun) + " are"
+}
+
+func was(n int, noun string) string {
+	if n == 1 {
+		return count(n, noun) + " was"
+	}
+	return count(n, noun) + " were"
 }
 
 // meaning says what the worst broken control gives to an attacker, in the words that
@@ -81,6 +107,9 @@ func totals(r *scan.Result) string {
 	parts := []string{"nothing broken"}
 	if len(broken) > 0 {
 		parts[0] = strings.Join(broken, ", ") + " broken"
+	}
+	if n := c.Outcomes[control.Waived]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d waived", n))
 	}
 	parts = append(parts, fmt.Sprintf("%d hold", c.Outcomes[control.Holds]))
 	parts = append(parts, fmt.Sprintf("%d unknown", c.Outcomes[control.Unknown]))

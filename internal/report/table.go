@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
 )
@@ -45,17 +46,22 @@ type table struct {
 	*bufio.Writer
 	Options
 	spots map[*control.Finding]spot
+	met   map[cluster.Ref]bool // objects whose reach was told
 }
 
 // put writes text as it is. The Writer keeps the first error and Flush returns it.
 func (t *table) put(text string) { _, _ = t.WriteString(text) }
 
 func writeTable(w io.Writer, r *scan.Result, o Options) error {
-	t := &table{bufio.NewWriter(w), o, locate(r, o)}
+	t := &table{bufio.NewWriter(w), o, locate(r, o), map[cluster.Ref]bool{}}
 	t.head(r)
+	t.first(r)
 	t.broken(r)
+	t.past(r)
+	t.waived(r)
 	t.unknown(r)
 	if o.All {
+		t.list(r, control.Waived, cyan)
 		t.list(r, control.Holds, green)
 		t.list(r, control.NotApplicable, dim)
 	}
@@ -87,6 +93,98 @@ func (t *table) head(r *scan.Result) {
 	t.put("\n")
 }
 
+// Tasks that a person is told to begin with, and what is worth a list of them.
+const (
+	fewTasks   = 5
+	fewThemes  = 3
+	fewObjects = 3
+)
+
+// first says what to do first: five lines that close most of what is grave.
+func (t *table) first(r *scan.Result) {
+	all := tasks(r)
+	total, themes := 0, 0
+	for _, task := range all {
+		total += task.findings
+		themes += len(task.controls)
+	}
+	if themes <= fewThemes {
+		return // the list would be longer than what it sums up
+	}
+	t.line(0, span{bold, "DO FIRST"})
+	const indent = 5
+	for i, task := range all[:min(len(all), fewTasks)] {
+		places := task.places[:min(len(task.places), fewObjects)]
+		where := printable(strings.Join(places, ", "))
+		if n := len(task.places) - len(places); n > 0 {
+			where += fmt.Sprintf(" and %d more", n)
+		}
+		t.hang(indent+10,
+			[]span{{plain, fmt.Sprintf("  %d  ", i+1)}, {severityStyle[task.severity], pad(strings.ToUpper(task.severity.String()), 10)}},
+			span{bold, task.what}, span{plain, ": " + where}, span{dim, fmt.Sprintf(" (closes %d of %s)", task.findings, count(total, "finding"))})
+		t.line(indent+10, span{dim, "next: "}, span{plain, printable(task.next())})
+	}
+	t.put("\n")
+}
+
+// past says what a baseline knew, and what became of it.
+func (t *table) past(r *scan.Result) {
+	b := r.Baseline
+	if b == nil {
+		return
+	}
+	const indent = 10
+	list := func(label, style string, all []scan.Past) {
+		few := all
+		if !t.All && len(all) > fewLines+1 {
+			few = all[:fewLines]
+		}
+		for i, p := range few {
+			if i > 0 {
+				label = ""
+			}
+			t.hang(indent+2, []span{{style, pad(label, indent)}}, span{bold, printable(p.Control) + "  "}, span{plain, printable(p.Object.String())}, span{dim, printable("  " + p.Evidence)})
+		}
+		if n := len(all) - len(few); n > 0 {
+			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", n)})
+		}
+		if len(all) > 0 {
+			t.put("\n")
+		}
+	}
+	if b.Known > 0 && !t.All {
+		t.hang(indent, []span{{dim, pad("KNOWN", indent)}}, span{plain, count(b.Known, "finding") + " stood in " + printable(b.Name) + " already"}, span{dim, " (--all shows them)"})
+		t.put("\n")
+	}
+	list("FIXED", green, b.Fixed)
+	list("UNSEEN", yellow, b.Unseen)
+}
+
+// waived shows what somebody answers for, a line for each waiver.
+func (t *table) waived(r *scan.Result) {
+	groups := waivers(r)
+	if len(groups) == 0 {
+		return
+	}
+	const indent = 10
+	label, more := "WAIVED", 0
+	if !t.All && len(groups) > fewLines+1 {
+		for _, g := range groups[fewLines:] {
+			more += g.findings
+		}
+		groups = groups[:fewLines]
+	}
+	for _, g := range groups {
+		t.hang(indent+2, []span{{cyan, pad(label, indent)}},
+			span{bold, g.control + "  "}, span{plain, printable(waiverText(g.waiver))}, span{dim, " (" + count(g.findings, "finding") + ", " + printable(g.waiver.Source.String()) + ")"})
+		label = ""
+	}
+	if more > 0 {
+		t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
+	}
+	t.put("\n")
+}
+
 // broken shows each theme with the lines of evidence that fit.
 func (t *table) broken(r *scan.Result) {
 	id := 0
@@ -100,15 +198,18 @@ func (t *table) broken(r *scan.Result) {
 		if res.Outcome != control.Broken {
 			continue
 		}
+		rows, more := t.rowsOf(res), 0
+		if len(rows) == 0 {
+			continue // all of it is known, and what is known was not asked for
+		}
 		c := res.Control
 		t.hang(indent+id+2,
 			[]span{
-				{severityStyle[c.Severity], pad(strings.ToUpper(c.Severity.String()), indent)},
+				{severityStyle[res.Severity()], pad(strings.ToUpper(res.Severity().String()), indent)},
 				{bold, pad(c.ID, id+2)},
 			},
 			span{plain, printable(c.Title)}, span{dim, " (" + count(res.Broken, "object") + ")"})
 
-		rows, more := t.rowsOf(res), 0
 		if !t.All && len(rows) > fewLines+1 { // "and 1 more" would take the line it saves
 			for _, row := range rows[fewLines:] {
 				more += row.findings
@@ -142,7 +243,18 @@ func (t *table) broken(r *scan.Result) {
 			}
 			t.hang(indent+width+4,
 				[]span{{cyan, pad(strings.Repeat(" ", indent)+name, indent+width) + "  "}},
-				span{bold, printable(row.objects)}, evidence, span{dim, row.pods}, file)
+				span{severityStyle[row.severity], strings.TrimPrefix(row.severity.String()+" ", " ")},
+				span{bold, printable(row.objects)}, evidence, span{dim, row.pods}, span{yellow, printable(row.reach)}, file)
+			if t.All {
+				t.how(indent+width+4, res.Control, row)
+			}
+		}
+		if t.All && len(c.Refs) > 0 {
+			refs := make([]string, len(c.Refs))
+			for i, ref := range c.Refs {
+				refs[i] = ref.String()
+			}
+			t.line(indent, span{dim, "references: " + printable(strings.Join(refs, "; "))})
 		}
 		if more > 0 {
 			t.line(indent, span{dim, fmt.Sprintf("… and %d more (--all, or -o json)", more)})
@@ -151,14 +263,39 @@ func (t *table) broken(r *scan.Result) {
 	}
 }
 
+// how shows how a row's faults are seen and mended, once where several are mended alike.
+func (t *table) how(indent int, c *control.Control, r row) {
+	byHand := ""
+	for _, f := range r.of {
+		if l := look(f); l.Command != "" {
+			t.line(indent, span{dim, "show: "}, span{plain, printable(l.String())})
+		}
+		m := mend(c, f)
+		switch {
+		case m.Hand != "":
+			byHand = m.Hand
+		case m.Command != "" && f.Source.Line == 0:
+			t.line(indent, span{dim, "fix:  "}, span{plain, printable(m.Command)})
+		default:
+			t.line(indent, span{dim, "fix:  "}, span{plain, printable(strings.Join(edits(f), "; "))})
+		}
+	}
+	if byHand != "" {
+		t.line(indent, span{dim, "fix by hand: "}, span{plain, printable(byHand)})
+	}
+}
+
 // A row is a line of evidence: one finding, or several of one place that are alike.
 type row struct {
 	place    place
 	objects  string // "deployment cart, front; cronjob worker"
 	evidence string
-	pods     string // " (3 pods)"
-	file     string // "deploy/cart.yaml:12", of a single finding
+	pods     string           // " (3 pods)"
+	file     string           // "deploy/cart.yaml:12", of a single finding
+	reach    string           // "; reachable from outside through ingress shop/web"
+	severity control.Severity // where it is not the theme's
 	findings int
+	of       []*control.Finding
 }
 
 // rowsOf groups a control's faults by place and by what is wrong. In full, only
@@ -166,8 +303,10 @@ type row struct {
 // different containers and kinds of workloads.
 func (t *table) rowsOf(res *scan.ControlResult) []row {
 	type key struct {
-		place place
-		shape string
+		place    place
+		shape    string
+		severity control.Severity
+		reach    string
 	}
 	type group struct {
 		key
@@ -176,10 +315,10 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 	var groups []*group
 	byKey := map[key]*group{}
 	for _, f := range res.Findings {
-		if f.Outcome != control.Broken {
+		if !shown(f, t.Options) {
 			continue
 		}
-		k := key{placeOf(f.Object), f.Evidence()}
+		k := key{placeOf(f.Object), f.Evidence(), res.SeverityOf(f), reachText(f)}
 		if !t.All {
 			k.shape = shape(f)
 		}
@@ -191,10 +330,12 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 		}
 		g.findings = append(g.findings, f)
 	}
-	slices.SortStableFunc(groups, func(a, b *group) int { return a.place.compare(b.place) })
+	slices.SortStableFunc(groups, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.severity, a.severity), a.place.compare(b.place))
+	})
 	rows := make([]row, len(groups))
 	for i, g := range groups {
-		rows[i] = row{place: g.place, objects: objects(g.findings), evidence: g.shape, findings: len(g.findings)}
+		rows[i] = row{place: g.place, objects: objects(g.findings), evidence: g.shape, findings: len(g.findings), of: g.findings}
 		pods := 0
 		for j, f := range g.findings {
 			if j == 0 || f.Object != g.findings[j-1].Object {
@@ -205,11 +346,39 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 			rows[i].evidence = g.findings[0].Evidence()
 			rows[i].file = fileLine(g.findings[0], t.spots[g.findings[0]], t.Dir)
 		}
+		rows[i].reach = t.reachOf(g.findings)
+		if g.severity != res.Severity() {
+			rows[i].severity = g.severity
+		}
 		if pods > 0 {
 			rows[i].pods = " (" + count(pods, "pod") + ")"
 		}
 	}
 	return rows
+}
+
+// reachOf is what moved the severity of a row's findings, which have it in common: in
+// full where an object is met first, and later in a word.
+func (t *table) reachOf(findings []*control.Finding) string {
+	f := findings[0]
+	if !t.All && !f.Exposed() && (len(f.Reach) == 0 || f.Reach[0].Way == control.LeadsOn) {
+		return "" // where it leads moved nothing, since nobody gets there
+	}
+	if len(f.Reach) > 0 && t.All {
+		return "; " + reachText(f)
+	}
+	fresh := false
+	for _, f := range findings {
+		fresh = fresh || !t.met[f.Object]
+		t.met[f.Object] = true
+	}
+	switch {
+	case fresh:
+		return "; " + reachText(f)
+	case f.Exposed():
+		return "; exposed"
+	}
+	return ""
 }
 
 // shape is a finding's evidence with the way to the field cut off, where that differs
@@ -296,7 +465,7 @@ func (t *table) unknown(r *scan.Result) {
 
 // list names the controls with an outcome that nobody needs to act on.
 func (t *table) list(r *scan.Result, o control.Outcome, style string) {
-	label := map[control.Outcome]string{control.Holds: "HOLDS", control.NotApplicable: "N/A"}[o]
+	label := map[control.Outcome]string{control.Holds: "HOLDS", control.Waived: "WAIVED", control.NotApplicable: "N/A"}[o]
 	width := 0
 	for _, res := range r.Controls {
 		if res.Outcome == o {

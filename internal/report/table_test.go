@@ -60,7 +60,7 @@ func TestTableCutsLongThemes(t *testing.T) {
 	if !strings.Contains(got, "… and 150 more") {
 		t.Errorf("the table does not say what it left out:\n%s", got)
 	}
-	if strings.Count(string(render(t, "table", large(400), Options{All: true})), "team-") != 8 {
+	if strings.Count(string(render(t, "table", large(400), Options{All: true})), "\n          team-") != 8 {
 		t.Error("with All there must be a line for each of the 8 namespaces")
 	}
 }

@@ -1,4 +1,4 @@
-// Package scan runs controls over a Snapshot and ranks what they find. It reads
+// Package scan runs controls over a Snapshot and ranks what they find by its reach. It reads
 // nothing itself and writes nothing: a Snapshot goes in, a Result comes out.
 package scan
 
@@ -13,6 +13,7 @@ import (
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/reach"
 )
 
 // A Result is everything a report needs. It is complete and ordered: worst first,
@@ -33,16 +34,42 @@ type Result struct {
 	// Gaps are what the controls needed and nobody could read, and inputs that were
 	// given and could not be read.
 	Gaps []cluster.Gap
+	// Baseline is set where the result was held against an older one.
+	Baseline *Baseline
 }
+
+// A Baseline is what became of an older result's faults.
+type Baseline struct {
+	Name string // the file it was read from
+	// New and Known count this result's open faults.
+	New, Known int
+	// Fixed were open then and are no more. Unseen were open then, and this scan did
+	// not look there, or could not.
+	Fixed, Unseen []Past
+}
+
+// A Past is a fault of an older result.
+type Past struct {
+	ID       string
+	Control  string
+	Severity control.Severity
+	Object   cluster.Ref
+	Path     string
+	Evidence string
+}
+
+// NothingToJudge is the reason of a control that looked and found no subject.
+const NothingToJudge = "there is nothing of the kind it judges"
 
 // A ControlResult is one control's answer.
 type ControlResult struct {
 	Control *control.Control
 	Outcome control.Outcome
-	// Findings are the faults first, then what is unknown.
+	// Findings are the faults first, then what is unknown; of each, the graver first.
 	Findings []*control.Finding
-	// Held, Broken and Unknown count subjects; a subject with two faults is one.
-	Held, Broken, Unknown int
+	// Held, Broken and Unknown count subjects; a subject with two faults is one. A
+	// subject whose every fault is waived is Waived and not Broken.
+	Held, Broken, Unknown, Waived int
 	// Reason says why the control is NotApplicable or Unknown as a whole.
 	Reason string
 }
@@ -76,8 +103,107 @@ func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	close(next)
 	wg.Wait()
 
-	slices.SortStableFunc(r.Controls, rank)
+	who := reach.New(s)
+	for _, res := range r.Controls {
+		for _, f := range res.Findings {
+			if f.Outcome == control.Broken {
+				f.Rank(res.Control, who.Of(f.Object))
+			}
+		}
+		res.order()
+	}
+	r.Order()
 	return r
+}
+
+// order sorts a control's findings and names them. Nothing in it depends on the order
+// in which the control met its subjects.
+func (res *ControlResult) order() {
+	slices.SortStableFunc(res.Findings, func(a, b *control.Finding) int {
+		return cmp.Or(
+			cmp.Compare(b.Outcome, a.Outcome),
+			cmp.Compare(b.Severity, a.Severity),
+			compareBool(b.Exposed(), a.Exposed()),
+			a.Object.Compare(b.Object), strings.Compare(a.Path, b.Path),
+			strings.Compare(a.Got, b.Got), strings.Compare(a.Want, b.Want), strings.Compare(a.Reason, b.Reason),
+		)
+	})
+	type about struct {
+		outcome control.Outcome
+		object  cluster.Ref
+		path    string
+	}
+	seen := make(map[about]int, len(res.Findings))
+	for _, f := range res.Findings {
+		k := about{f.Outcome, f.Object, f.Path}
+		seen[k]++
+		f.ID = control.Fingerprint(res.Control.ID, f, seen[k])
+	}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// Order puts the controls in the order in which a person should read them. Who changes
+// findings of a result calls it again.
+func (r *Result) Order() { slices.SortStableFunc(r.Controls, rank) }
+
+// SeverityOf is a finding's own severity.
+func (res *ControlResult) SeverityOf(f *control.Finding) control.Severity {
+	return cmp.Or(f.Severity, res.Control.Severity)
+}
+
+// Severity is that of the gravest open finding, or the control's own where none is.
+func (res *ControlResult) Severity() control.Severity {
+	var worst control.Severity
+	for _, f := range res.Findings {
+		if f.Open() {
+			worst = max(worst, res.SeverityOf(f))
+		}
+	}
+	return cmp.Or(worst, res.Control.Severity)
+}
+
+// exposed reports whether one of the gravest open findings is exposed.
+func (res *ControlResult) exposed() bool {
+	worst := res.Severity()
+	return slices.ContainsFunc(res.Findings, func(f *control.Finding) bool {
+		return f.Open() && f.Exposed() && res.SeverityOf(f) == worst
+	})
+}
+
+// Conclude works out the outcome and the counts of broken subjects anew, after findings
+// were waived.
+func (res *ControlResult) Conclude() {
+	open := map[cluster.Ref]bool{} // subjects with a fault, and whether one is not waived
+	for _, f := range res.Findings {
+		if f.Outcome == control.Broken {
+			open[f.Object] = open[f.Object] || f.Open()
+		}
+	}
+	waived := 0
+	for _, is := range open {
+		if !is {
+			waived++
+		}
+	}
+	res.Broken, res.Waived = res.Broken+res.Waived-waived, waived
+	switch {
+	case res.Outcome != control.Broken && res.Outcome != control.Waived || len(open) == 0:
+	case waived < len(open):
+		res.Outcome, res.Broken = control.Broken, max(res.Broken, 1)
+	case res.Unknown > 0:
+		res.Outcome, res.Broken = control.Unknown, 0
+	default:
+		res.Outcome, res.Broken = control.Waived, 0
+	}
 }
 
 // gapsOf leaves out what none of the controls would have looked at.
@@ -92,12 +218,13 @@ func gapsOf(s *cluster.Snapshot, controls []*control.Control) []cluster.Gap {
 }
 
 // rank orders what a person should read first: broken before unknown before held,
-// the graver first, then the one that more subjects share.
+// the graver first, then what is exposed, then the one that more subjects share.
 func rank(a, b *ControlResult) int {
-	order := map[control.Outcome]int{control.Broken: 0, control.Unknown: 1, control.Holds: 2, control.NotApplicable: 3}
+	order := map[control.Outcome]int{control.Broken: 0, control.Unknown: 1, control.Waived: 2, control.Holds: 3, control.NotApplicable: 4}
 	return cmp.Or(
 		cmp.Compare(order[a.Outcome], order[b.Outcome]),
-		cmp.Compare(b.Control.Severity, a.Control.Severity),
+		cmp.Compare(b.Severity(), a.Severity()),
+		compareBool(b.exposed(), a.exposed()),
 		cmp.Compare(b.Broken, a.Broken),
 		strings.Compare(a.Control.ID, b.Control.ID),
 	)
@@ -144,9 +271,6 @@ func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
 			Reason:  g.Reason,
 		})
 	}
-	slices.SortStableFunc(res.Findings, func(a, b *control.Finding) int {
-		return cmp.Or(cmp.Compare(b.Outcome, a.Outcome), a.Object.Compare(b.Object), strings.Compare(a.Path, b.Path))
-	})
 	switch {
 	case res.Broken > 0:
 		res.Outcome = control.Broken
@@ -155,7 +279,7 @@ func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
 	case res.Held > 0:
 		res.Outcome = control.Holds
 	default:
-		res.Outcome, res.Reason = control.NotApplicable, "there is nothing of the kind it judges"
+		res.Outcome, res.Reason = control.NotApplicable, NothingToJudge
 	}
 	return res
 }
@@ -217,40 +341,66 @@ func collect(res *ControlResult, report *control.Report, blind map[string]cluste
 	}
 }
 
-// Counts are the number of controls with each outcome, and of broken ones by severity.
+// Counts are the number of controls with each outcome, and of broken ones by the
+// severity of their gravest finding.
 type Counts struct {
-	Broken     map[control.Severity]int
-	Outcomes   map[control.Outcome]int
-	Findings   int
-	Incomplete bool
+	Broken   map[control.Severity]int
+	Outcomes map[control.Outcome]int
+	// Findings are the faults, those of them that are waived included; BySeverity are
+	// those that are open.
+	Findings, Waived int
+	BySeverity       map[control.Severity]int
+	Incomplete       bool
 }
 
 // Count sums the result up.
 func (r *Result) Count() Counts {
-	c := Counts{Broken: map[control.Severity]int{}, Outcomes: map[control.Outcome]int{}, Incomplete: len(r.Gaps) > 0}
+	c := Counts{
+		Broken: map[control.Severity]int{}, Outcomes: map[control.Outcome]int{}, BySeverity: map[control.Severity]int{},
+		Incomplete: len(r.Gaps) > 0,
+	}
 	for _, res := range r.Controls {
 		c.Outcomes[res.Outcome]++
 		if res.Unknown > 0 || res.Outcome == control.Unknown {
 			c.Incomplete = true
 		}
 		if res.Outcome == control.Broken {
-			c.Broken[res.Control.Severity]++
+			c.Broken[res.Severity()]++
 		}
 		for _, f := range res.Findings {
-			if f.Outcome == control.Broken {
+			switch {
+			case f.Open():
 				c.Findings++
+				c.BySeverity[res.SeverityOf(f)]++
+			case f.Outcome == control.Broken:
+				c.Findings++
+				c.Waived++
 			}
 		}
 	}
 	return c
 }
 
-// Worst is the gravest severity with a fault, or 0.
+// Worst is the gravest severity of an open fault, or 0.
 func (r *Result) Worst() control.Severity {
 	var worst control.Severity
 	for _, res := range r.Controls {
 		if res.Outcome == control.Broken {
-			worst = max(worst, res.Control.Severity)
+			worst = max(worst, res.Severity())
+		}
+	}
+	return worst
+}
+
+// Gate is the gravest severity that decides how a gate ends: what is waived does not
+// count, nor what the baseline knows. It is 0 where nothing counts.
+func (r *Result) Gate() control.Severity {
+	var worst control.Severity
+	for _, res := range r.Controls {
+		for _, f := range res.Findings {
+			if f.Counts() {
+				worst = max(worst, res.SeverityOf(f))
+			}
 		}
 	}
 	return worst

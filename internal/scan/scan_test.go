@@ -2,6 +2,8 @@ package scan
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -205,5 +207,156 @@ func TestRank(t *testing.T) {
 	}
 	if r.Worst() != control.Critical || !r.Count().Incomplete || r.Count().Findings != 7 {
 		t.Errorf("worst %v, counts %+v", r.Worst(), r.Count())
+	}
+}
+
+const reached = `
+apiVersion: v1
+kind: Service
+metadata: {name: door, namespace: shop}
+spec: {type: LoadBalancer, selector: {open: "yes"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a-inside, namespace: shop}
+spec: {automountServiceAccountToken: false, hostIPC: true, containers: [{name: c, image: c:1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b-exposed, namespace: shop, labels: {open: "yes"}}
+spec: {automountServiceAccountToken: false, hostIPC: true, containers: [{name: c, image: c:1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: c-path, namespace: shop, labels: {open: "yes"}}
+spec: {automountServiceAccountToken: false, hostIPC: true, containers: [{name: c, image: c:1, securityContext: {privileged: true}}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d-off, namespace: shop}
+spec: {replicas: 0, selector: {}, template: {metadata: {labels: {open: "yes"}}, spec: {hostIPC: true, containers: [{name: c, image: c:1}]}}}
+`
+
+// TestSeverityFollowsReach: the same fault four times, and what a person reads first.
+func TestSeverityFollowsReach(t *testing.T) {
+	hostIPC := &control.Control{
+		ID: "pod.hostipc", Title: "t", Severity: control.High, Over: cluster.Workloads,
+		Check: func(s *cluster.Snapshot, r *control.Report) {
+			for _, p := range s.Pods() {
+				if v := r.Pod(p); p.Spec.HostIPC {
+					v.Broken(p.Path+".hostIPC", "true", "false")
+				}
+			}
+		},
+	}
+	res := run(t, hostIPC, reached)
+	var got []string
+	for _, f := range res.Findings {
+		line := f.Severity.String() + " " + f.Object.Name
+		for _, r := range f.Reach {
+			line += "; " + r.Text
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"critical c-path; reachable from outside through service shop/door; container c is privileged on its node",
+		"high b-exposed; reachable from outside through service shop/door",
+		"high a-inside",
+		"medium d-off; it is scaled to zero",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if res.Severity() != control.Critical {
+		t.Errorf("the control is %v, want the gravest of its findings", res.Severity())
+	}
+
+	note := *hostIPC
+	note.Check = func(s *cluster.Snapshot, r *control.Report) {
+		for _, p := range s.Pods() {
+			r.Pod(p).Broken("x", "1", "2").Rated(control.Medium)
+		}
+	}
+	var rated []control.Severity
+	for _, f := range run(t, &note, reached).Findings {
+		rated = append(rated, f.Severity)
+	}
+	if diff := cmp.Diff([]control.Severity{control.High, control.Medium, control.Medium, control.Low}, rated); diff != "" {
+		t.Errorf("a case that its control rates otherwise (-want +got):\n%s", diff)
+	}
+}
+
+// TestOrderOfInput: documents in any order give the same findings in the same order
+// with the same names, and faults that are alike get names of their own.
+func TestOrderOfInput(t *testing.T) {
+	c := &control.Control{
+		ID: "pod.x", Title: "t", Severity: control.Low, Over: cluster.Workloads,
+		Check: func(s *cluster.Snapshot, r *control.Report) {
+			for _, p := range slices.Backward(s.Pods()) {
+				v := r.Pod(p)
+				v.Broken("x", "2", "0")
+				v.Broken("x", "1", "0")
+				v.Unknown("x", "no")
+			}
+		},
+	}
+	flat := func(in string) []string {
+		var out []string
+		for _, f := range run(t, c, in).Findings {
+			out = append(out, f.ID+" "+f.String())
+		}
+		return out
+	}
+	docs := strings.Split(strings.TrimSpace(reached), "---\n")
+	want := flat(reached)
+	seen := map[string]bool{}
+	for _, line := range want {
+		id, _, _ := strings.Cut(line, " ")
+		if seen[id] {
+			t.Errorf("the name %s stands twice", id)
+		}
+		seen[id] = true
+	}
+	for range 10 {
+		rand.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
+		for i := range docs {
+			docs[i] = strings.TrimSpace(docs[i]) + "\n"
+		}
+		if diff := cmp.Diff(want, flat(strings.Join(docs, "---\n"))); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestConclude: a subject is waived when all of its faults are, a control when all of
+// its subjects are, and what could not be told stays unknown.
+func TestConclude(t *testing.T) {
+	a, b := cluster.Ref{Kind: "Pod", Name: "a"}, cluster.Ref{Kind: "Pod", Name: "b"}
+	for name, tt := range map[string]struct {
+		waive   []int
+		unknown int
+		want    string
+	}{
+		"none":                   {nil, 0, "broken, broken 2 waived 0"},
+		"one of two faults":      {[]int{0}, 0, "broken, broken 2 waived 0"},
+		"one of two things":      {[]int{0, 1}, 0, "broken, broken 1 waived 1"},
+		"all":                    {[]int{0, 1, 2}, 0, "waived, broken 0 waived 2"},
+		"all that could be told": {[]int{0, 1, 2}, 1, "unknown, broken 0 waived 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := &ControlResult{Control: &control.Control{ID: "pod.x", Severity: control.Low}, Outcome: control.Broken, Broken: 2, Unknown: tt.unknown}
+			for _, o := range []cluster.Ref{a, a, b} {
+				res.Findings = append(res.Findings, &control.Finding{Outcome: control.Broken, Object: o})
+			}
+			for _, i := range tt.waive {
+				res.Findings[i].Waiver = &control.Waiver{}
+			}
+			for range 2 { // twice is as once
+				res.Conclude()
+				if got := fmt.Sprintf("%s, broken %d waived %d", res.Outcome, res.Broken, res.Waived); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			}
+		})
 	}
 }

@@ -1,0 +1,356 @@
+// Package reach says who gets to a thing of the cluster and where it leads: what is open
+// to the outside, what holds a node or the cluster, what does nothing as it stands. It is
+// told from the objects alone, one step in each direction; it follows no path further.
+package reach
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/podsec"
+)
+
+// An Index knows the reach of everything in one snapshot. It does not change once made.
+type Index struct {
+	of map[cluster.Ref][]control.Reach
+}
+
+// Of returns what is known of a thing's reach: who gets to it first, then where it
+// leads; nil for an ordinary thing.
+func (x *Index) Of(r cluster.Ref) []control.Reach { return x.of[r] }
+
+// New works out the reach of every object, in time that grows with their number.
+func New(s *cluster.Snapshot) *Index {
+	x := &Index{of: map[cluster.Ref][]control.Reach{}}
+	doors := x.doors(s)
+	accounts := powers{s: s, bySubject: map[cluster.Subject]string{}, byRole: map[roleIn]string{}}
+	for _, p := range s.Pods() {
+		ref := p.Object.Ref
+		if why := idle(p); why != "" {
+			x.add(ref, control.DeadEnd, "%s", why)
+			continue
+		}
+		if door := doors.to(p); door != "" {
+			x.add(ref, control.Exposed, "%s", door)
+		}
+		if why := accounts.of(p); why != "" {
+			x.add(ref, control.LeadsOn, "%s", why)
+		}
+		if why := host(p); why != "" {
+			x.add(ref, control.LeadsOn, "%s", why)
+		}
+	}
+	x.unbound(s)
+	return x
+}
+
+func (x *Index) add(r cluster.Ref, w control.Way, format string, args ...any) {
+	x.of[r] = append(x.of[r], control.Reach{Way: w, Text: fmt.Sprintf(format, args...)})
+}
+
+// idle says why a workload runs nothing, or "". Pods that are still there speak
+// against it.
+func idle(p *cluster.PodSpec) string {
+	if len(p.Running) > 0 {
+		return ""
+	}
+	zero := func(n *int32) bool { return n != nil && *n == 0 }
+	suspended := func(b *bool) bool { return b != nil && *b }
+	const scaled = "it is scaled to zero"
+	switch v := p.Object.Value.(type) {
+	case *appsv1.Deployment:
+		if zero(v.Spec.Replicas) {
+			return scaled
+		}
+	case *appsv1.StatefulSet:
+		if zero(v.Spec.Replicas) {
+			return scaled
+		}
+	case *appsv1.ReplicaSet:
+		if zero(v.Spec.Replicas) {
+			return scaled
+		}
+	case *corev1.ReplicationController:
+		if zero(v.Spec.Replicas) {
+			return scaled
+		}
+	case *batchv1.CronJob:
+		if suspended(v.Spec.Suspend) {
+			return "it is suspended"
+		}
+	case *batchv1.Job:
+		switch {
+		case suspended(v.Spec.Suspend):
+			return "it is suspended"
+		case v.Status.CompletionTime != nil:
+			return "it has run and ended"
+		}
+	}
+	return ""
+}
+
+// A door is a Service that is open to the outside, by itself or by what stands before it.
+type door struct {
+	text    string
+	selects labels.Selector
+}
+
+// doors are found by namespace and that label of what they select which the fewest pods
+// have, so that many among many pods stay cheap.
+type doors map[string][]door
+
+func (d doors) to(p *cluster.PodSpec) string {
+	for key, value := range sorted(p.Meta.Labels) {
+		for _, one := range d[p.Namespace()+"/"+key+"="+value] {
+			if one.selects.Matches(labels.Set(p.Meta.Labels)) {
+				return one.text
+			}
+		}
+	}
+	for _, c := range p.Containers {
+		for _, port := range c.Ports {
+			// With the node's network, a declared port is the node's too
+			// (pkg/apis/core/v1/defaults.go, SetDefaults_Pod).
+			if port.HostPort != 0 || p.Spec.HostNetwork {
+				n := port.HostPort
+				if n == 0 {
+					n = port.ContainerPort
+				}
+				return fmt.Sprintf("reachable from outside on port %d of its node", n)
+			}
+		}
+	}
+	return ""
+}
+
+func sorted(m map[string]string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
+
+// doors finds them all, and notes the Services and Ingresses that are exposed themselves.
+func (x *Index) doors(s *cluster.Snapshot) doors {
+	before := map[cluster.Ref]cluster.Ref{} // Services, and the first Ingress before them
+	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
+		x.add(o.Ref, control.Exposed, "reachable from outside")
+		for name := range backends(ing) {
+			ref := cluster.Ref{Kind: "Service", Namespace: o.Namespace, Name: name}
+			if _, ok := before[ref]; !ok {
+				before[ref] = o.Ref
+			}
+		}
+	}
+	pods := map[string]int{} // with each label
+	for _, p := range s.Pods() {
+		for key, value := range p.Meta.Labels {
+			pods[p.Namespace()+"/"+key+"="+value]++
+		}
+	}
+	out := doors{}
+	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
+		text := ""
+		switch ingress, ok := before[o.Ref]; {
+		case svc.Spec.Type == corev1.ServiceTypeLoadBalancer, svc.Spec.Type == corev1.ServiceTypeNodePort, len(svc.Spec.ExternalIPs) > 0:
+			text = "reachable from outside through " + o.String()
+		case ok:
+			text = "reachable from outside through " + ingress.String()
+		default:
+			continue
+		}
+		x.add(o.Ref, control.Exposed, "%s", strings.TrimSuffix(text, " through "+o.String()))
+		if len(svc.Spec.Selector) == 0 {
+			continue
+		}
+		at, fewest := "", -1
+		for key, value := range sorted(svc.Spec.Selector) {
+			pair := o.Namespace + "/" + key + "=" + value
+			if n := pods[pair]; fewest < 0 || n < fewest {
+				at, fewest = pair, n
+			}
+		}
+		out[at] = append(out[at], door{text, labels.SelectorFromSet(svc.Spec.Selector)})
+	}
+	return out
+}
+
+// backends are the names of the Services that an Ingress leads to.
+func backends(ing *networkingv1.Ingress) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		name := func(b *networkingv1.IngressBackend) bool {
+			return b == nil || b.Service == nil || yield(b.Service.Name)
+		}
+		if !name(ing.Spec.DefaultBackend) {
+			return
+		}
+		for _, rule := range ing.Spec.Rules {
+			if rule.HTTP == nil {
+				continue
+			}
+			for i := range rule.HTTP.Paths {
+				if !name(&rule.HTTP.Paths[i].Backend) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// host says how a process in the pod gets to its node, or "". Static pods are the node's
+// own and lead nowhere further.
+func host(p *cluster.PodSpec) string {
+	if p.Static() {
+		return ""
+	}
+	for _, c := range p.Containers {
+		if podsec.Privileged(c) {
+			return "container " + c.Name + " is privileged on its node"
+		}
+	}
+	for _, m := range podsec.HostMounts(p) {
+		switch socket := podsec.RuntimeSocket(m); {
+		case socket != "":
+			return "it commands its node's container runtime"
+		case m.Container != nil && m.Writable && podsec.Gain(m) != "":
+			return "it writes to " + m.Path + " of its node"
+		}
+	}
+	if p.Spec.HostPID && !podsec.OwnUsers(p) {
+		return "it sees its node's processes"
+	}
+	for _, c := range p.Containers {
+		for _, name := range podsec.Added(c) {
+			if slices.Contains([]string{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "DAC_READ_SEARCH", "BPF"}, name) && !podsec.OwnUsers(p) {
+				return "container " + c.Name + " has " + name + " on its node"
+			}
+		}
+	}
+	return ""
+}
+
+// powers remembers what a subject or a role may do, so that each is judged once.
+type powers struct {
+	s         *cluster.Snapshot
+	bySubject map[cluster.Subject]string
+	byRole    map[roleIn]string
+}
+
+// A roleIn is a role as one binding grants it.
+type roleIn struct {
+	role cluster.Ref
+	wide bool // in the whole cluster or kube-system, whose accounts rule the cluster
+}
+
+// of says how the pod's identity gets to the cluster, or "".
+func (a *powers) of(p *cluster.PodSpec) string {
+	if !podsec.HoldsToken(p, podsec.AccountOf(a.s, p)) {
+		return ""
+	}
+	account := p.ServiceAccount()
+	for _, sub := range authz.Identities(p.Namespace(), account) {
+		if may := a.subject(sub); may != "" {
+			return fmt.Sprintf("serviceaccount %s/%s %s", p.Namespace(), account, may)
+		}
+	}
+	return ""
+}
+
+func (a *powers) subject(sub cluster.Subject) string {
+	may, ok := a.bySubject[sub]
+	if !ok {
+		for _, b := range a.s.BoundTo(sub) {
+			if b.Namespace != "" && b.Namespace != metav1.NamespaceSystem {
+				continue
+			}
+			if does := a.role(b); does != "" {
+				may = "may " + does + " " + authz.Scope(b)
+				break
+			}
+		}
+		a.bySubject[sub] = may
+	}
+	return may
+}
+
+func (a *powers) role(b *cluster.Binding) string {
+	key := roleIn{cluster.Ref{Kind: b.RoleRef.Kind, Name: b.RoleRef.Name}, b.Namespace == ""}
+	if b.RoleRef.Kind == "Role" {
+		key.role.Namespace = b.Namespace
+	}
+	does, ok := a.byRole[key]
+	if !ok {
+		rules := authz.Rules(b)
+		for _, power := range strong {
+			if power.wide && !key.wide {
+				continue
+			}
+			if _, ok := authz.AllowsAny(rules, power.acts...); ok {
+				does = power.does
+				break
+			}
+		}
+		a.byRole[key] = does
+	}
+	return does
+}
+
+// strong are single acts that end with the cluster. What takes several together is for
+// workload.takeover to find.
+var strong = []struct {
+	does string
+	wide bool // counts only in the whole cluster
+	acts []authz.Act
+}{
+	{"do everything", true, []authz.Act{{Verb: "*", Group: "*", Resource: "*"}}},
+	{"read secrets", false, authz.ReadSecrets},
+	{"make pods", false, append(authz.Acts("", []string{"create"}, []string{"pods"}),
+		authz.Acts("apps", authz.Write, []string{"deployments", "daemonsets", "statefulsets"})...)},
+	{"run commands in pods", false, authz.Acts("", []string{"create"}, []string{"pods/exec", "pods/attach"})},
+	{"make tokens of accounts", false, authz.Acts("", []string{"create"}, []string{"serviceaccounts/token"})},
+	{"impersonate", true, authz.Acts("", []string{"impersonate"}, []string{"users", "groups", "serviceaccounts"})},
+	{"give itself rights", true, authz.Acts(rbacv1.GroupName, []string{"escalate", "bind"}, []string{"clusterroles"})},
+	{"run commands through kubelets", true, authz.Acts("", []string{"get", "create"}, []string{"nodes/proxy"})},
+}
+
+// unbound finds the roles that nobody holds: by no binding, and by no aggregation into
+// another role.
+func (x *Index) unbound(s *cluster.Snapshot) {
+	bound := map[cluster.Ref]bool{}
+	for _, b := range s.Bindings() {
+		if b.Role != nil && len(b.Subjects) > 0 {
+			bound[b.Role.Ref] = true
+		}
+	}
+	why := "no binding here names it"
+	if s.Live {
+		why = "nobody is bound to it"
+	}
+	for _, kind := range []string{"ClusterRole", "Role"} {
+		for _, o := range s.Kind(kind) {
+			aggregated := slices.ContainsFunc(slices.Collect(maps.Keys(o.Meta.Labels)), func(label string) bool {
+				return strings.HasPrefix(label, "rbac.authorization.k8s.io/aggregate-to-")
+			})
+			if !bound[o.Ref] && !aggregated {
+				x.add(o.Ref, control.DeadEnd, "%s", why)
+			}
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package reach
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/manifest"
+)
+
+func index(t *testing.T, in string) *Index {
+	t.Helper()
+	b := cluster.NewBuilder("test", false)
+	r := manifest.NewReader(b, "")
+	r.Read("in", strings.NewReader(in))
+	if out := r.Outcome(); len(out.Problems)+len(out.Skipped) > 0 {
+		t.Fatal(out)
+	}
+	return New(b.Snapshot())
+}
+
+func deployment(name, more string) string {
+	return fmt.Sprintf(`
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s, namespace: shop}
+spec: {selector: {matchLabels: {app: %[1]s}}, template: {metadata: {labels: {app: %[1]s, tier: all}}, spec: {%s}}}
+`, name, more)
+}
+
+const plainPod = `automountServiceAccountToken: false, containers: [{name: c, image: c:1, ports: [{containerPort: 80}]}]`
+
+func service(name, spec string) string {
+	return fmt.Sprintf("\n---\napiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: shop}\nspec: {%s}\n", name, spec)
+}
+
+const bind = `
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: %s
+metadata: {name: b, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
+subjects: [%s]
+`
+
+func TestReach(t *testing.T) {
+	cart := cluster.Ref{Kind: "Deployment", Namespace: "shop", Name: "cart"}
+	for name, tt := range map[string]struct {
+		in   string
+		of   cluster.Ref
+		want []string
+	}{
+		"an ordinary workload": {deployment("cart", plainPod) + service("cart", "selector: {app: cart}"), cart, nil},
+		"a load balancer":      {deployment("cart", plainPod) + service("cart", "type: LoadBalancer, selector: {app: cart}"), cart, []string{"exposed: reachable from outside through service shop/cart"}},
+		"a node port":          {deployment("cart", plainPod) + service("cart", "type: NodePort, selector: {tier: all, app: cart}"), cart, []string{"exposed: reachable from outside through service shop/cart"}},
+		"a Service of somebody else": {
+			deployment("cart", plainPod) + service("front", "type: NodePort, selector: {tier: all, app: front}"), cart, nil,
+		},
+		"an external address": {deployment("cart", plainPod) + service("cart", "externalIPs: [192.0.2.1], selector: {app: cart}"), cart, []string{"exposed: reachable from outside through service shop/cart"}},
+		"the Service itself":  {service("cart", "type: NodePort, selector: {app: cart}"), cluster.Ref{Kind: "Service", Namespace: "shop", Name: "cart"}, []string{"exposed: reachable from outside"}},
+		"an Ingress": {
+			deployment("cart", plainPod) + service("cart", "selector: {app: cart}") + `
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec: {rules: [{host: a.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}]}}]}
+`, cart, []string{"exposed: reachable from outside through ingress shop/web"},
+		},
+		"a host port": {deployment("cart", `automountServiceAccountToken: false, containers: [{name: c, image: c:1, ports: [{containerPort: 80, hostPort: 8080}]}]`), cart, []string{"exposed: reachable from outside on port 8080 of its node"}},
+		"the node's network, with a port": {
+			deployment("cart", `automountServiceAccountToken: false, hostNetwork: true, containers: [{name: c, image: c:1, ports: [{containerPort: 80}]}]`), cart,
+			[]string{"exposed: reachable from outside on port 80 of its node"},
+		},
+		"the node's network, listening to nothing": {deployment("cart", `automountServiceAccountToken: false, hostNetwork: true, containers: [{name: c, image: c:1}]`), cart, nil},
+		"a privileged container": {
+			deployment("cart", `automountServiceAccountToken: false, initContainers: [{name: i, image: c:1, securityContext: {privileged: true}}], containers: [{name: c, image: c:1}]`), cart,
+			[]string{"leads-on: container i is privileged on its node"},
+		},
+		"an account that reads secrets": {
+			deployment("cart", `containers: [{name: c, image: c:1}]`) + fmt.Sprintf(bind, "ClusterRoleBinding", "{kind: ServiceAccount, name: default, namespace: shop}"), cart,
+			[]string{"leads-on: serviceaccount shop/default may read secrets in every namespace"},
+		},
+		"by a group that every account is in": {
+			deployment("cart", `containers: [{name: c, image: c:1}]`) + fmt.Sprintf(bind, "ClusterRoleBinding", `{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:serviceaccounts"}`), cart,
+			[]string{"leads-on: serviceaccount shop/default may read secrets in every namespace"},
+		},
+		"its token is not mounted": {
+			deployment("cart", plainPod) + fmt.Sprintf(bind, "ClusterRoleBinding", "{kind: ServiceAccount, name: default, namespace: shop}"), cart, nil,
+		},
+		"in its own namespace alone": {
+			deployment("cart", `containers: [{name: c, image: c:1}]`) + fmt.Sprintf(bind, "RoleBinding", "{kind: ServiceAccount, name: default, namespace: shop}"), cart, nil,
+		},
+		"scaled to zero": {
+			strings.Replace(deployment("cart", plainPod), "spec: {selector", "spec: {replicas: 0, selector", 1) + service("cart", "type: NodePort, selector: {app: cart}"), cart,
+			[]string{"dead-end: it is scaled to zero"},
+		},
+		"a role that nobody has": {
+			"apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: shop}\n",
+			cluster.Ref{Kind: "Role", Namespace: "shop", Name: "r"},
+			[]string{"dead-end: no binding here names it"},
+		},
+		"a role that somebody has":    {fmt.Sprintf(bind, "RoleBinding", "{kind: ServiceAccount, name: default}"), cluster.Ref{Kind: "ClusterRole", Name: "reader"}, nil},
+		"a role that nobody is given": {fmt.Sprintf(bind, "RoleBinding", ""), cluster.Ref{Kind: "ClusterRole", Name: "reader"}, []string{"dead-end: no binding here names it"}},
+		"a role that others take in": {
+			"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r, labels: {rbac.authorization.k8s.io/aggregate-to-edit: \"true\"}}\n", cluster.Ref{Kind: "ClusterRole", Name: "r"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, r := range index(t, tt.in).Of(tt.of) {
+				got = append(got, string(r.Way)+": "+r.Text)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestReachIsLinear: many open Services of one shared label among many pods. Each with
+// each would be a hundred million comparisons.
+func TestReachIsLinear(t *testing.T) {
+	const n = 10_000
+	var in strings.Builder
+	for i := range n {
+		fmt.Fprintf(&in, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d","namespace":"shop","labels":{"a":"all","z":"%[1]d"}},"spec":{"containers":[{"name":"c","image":"c:1"}]}}
+---
+{"apiVersion":"v1","kind":"Service","metadata":{"name":"s%[1]d","namespace":"shop"},"spec":{"type":"NodePort","selector":{"a":"all","z":"%[1]d"}}}
+---
+`, i)
+	}
+	b := cluster.NewBuilder("test", false)
+	manifest.NewReader(b, "").Read("in", strings.NewReader(in.String()))
+	s := b.Snapshot()
+	began := time.Now()
+	x := New(s)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got := x.Of(cluster.Ref{Kind: "Pod", Namespace: "shop", Name: "p77"}); len(got) != 1 || !strings.HasSuffix(got[0].Text, "service shop/s77") {
+		t.Errorf("p77 has the reach %v", got)
+	}
+}
