@@ -38,6 +38,8 @@ const (
 	// longest that a rotation holds everybody, and more. What is beyond is not
 	// made, and counted: the machine is too slow for the rate.
 	loadBacklog = 10 * loadRate
+	// loadKeeps is how many objects a worker has before it deletes its oldest.
+	loadKeeps = 25
 )
 
 // Traffic is clients that read, write, watch and hold an exec session, through
@@ -48,12 +50,14 @@ const (
 // kubeconfig again when that has changed, and an object that somebody else has
 // written.
 type traffic struct {
-	c      *cluster
-	stop   context.CancelFunc
-	done   sync.WaitGroup
-	client atomic.Pointer[[]*kubernetes.Clientset]
-	began  time.Time
-	asked  chan time.Time // when each request was wanted
+	c       *cluster
+	stop    context.CancelFunc // asks for nothing more
+	leave   context.CancelFunc // ends watches and the session
+	working sync.WaitGroup
+	done    sync.WaitGroup
+	client  atomic.Pointer[[]*kubernetes.Clientset]
+	began   time.Time
+	asked   chan time.Time // when each request was wanted
 
 	requests, reads, writes atomic.Int64
 	conflicts, unmade       atomic.Int64
@@ -61,12 +65,14 @@ type traffic struct {
 	resumed, relisted       atomic.Int64
 	cut, sessions           atomic.Int64
 
-	mu       sync.Mutex
-	failures []failure
-	acked    map[string]bool // objects whose creation was acknowledged
-	unsure   map[string]bool // whose creation failed: they may be there or not
-	counters map[string]int  // acknowledged increments by object
-	seen     []map[string]int
+	mu        sync.Mutex
+	failures  []failure
+	acked     map[string]bool // objects whose creation was acknowledged, and that were not deleted
+	gone      map[string]bool // whose deletion was acknowledged
+	unsure    map[string]bool // whose creation or deletion failed: they may be there or not
+	creations int
+	counters  map[string]int // acknowledged increments by object
+	seen      []map[string]int
 }
 
 type failure struct {
@@ -77,14 +83,16 @@ type failure struct {
 // startTraffic begins, and returns when all clients run.
 func startTraffic(t *testing.T, c *cluster, exec bool) *traffic {
 	t.Helper()
-	l := &traffic{c: c, acked: map[string]bool{}, unsure: map[string]bool{}, counters: map[string]int{}}
+	l := &traffic{c: c, acked: map[string]bool{}, gone: map[string]bool{}, unsure: map[string]bool{}, counters: map[string]int{}}
 	c.must(t, "create", "namespace", loadNamespace)
 	if exec {
 		c.apply(t, probe(loadNamespace, "session", "", "sleep"), "apply", "-f", "-")
 		c.must(t, "-n", loadNamespace, "wait", "--for=condition=Ready", "pod/session", "--timeout=60s")
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	l.stop = stop
+	ctx, leave := context.WithCancel(context.Background())
+	asking, stop := context.WithCancel(ctx)
+	l.stop, l.leave = stop, leave
+	t.Cleanup(leave)
 	if err := l.connect(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,9 +107,9 @@ func startTraffic(t *testing.T, c *cluster, exec bool) *traffic {
 	}
 	start := c.must(t, "-n", loadNamespace, "get", "configmaps", "-l", "load=yes", "-o", "jsonpath={.metadata.resourceVersion}")
 	l.began, l.asked = time.Now(), make(chan time.Time, loadBacklog)
-	l.done.Go(func() { l.ask(ctx) })
+	l.working.Go(func() { l.ask(asking) })
 	for n, counter := range counters {
-		l.done.Go(func() { l.work(n, counter) })
+		l.working.Go(func() { l.work(n, counter) })
 	}
 	for n := range loadWatches {
 		l.seen = append(l.seen, map[string]int{})
@@ -201,33 +209,44 @@ func (l *traffic) ask(ctx context.Context) {
 	}
 }
 
-// work makes the requests that are wanted, half of them reads, half writes. Not
+// work makes the requests that are wanted, half of them writes. Not
 // with the load's context: what is wanted is finished.
 func (l *traffic) work(n int, counter *corev1.ConfigMap) {
-	i := 0
-	for wanted := range l.asked {
+	var kept []string
+	for i := 0; ; i++ {
+		wanted, ok := <-l.asked
+		if !ok {
+			return
+		}
 		maps := l.at(n).CoreV1().ConfigMaps(loadNamespace)
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		var err error
-		switch i % 4 {
-		case 0:
+		var what string
+		switch {
+		case len(kept) > loadKeeps:
+			what = "delete"
+			err = maps.Delete(ctx, kept[0], metav1.DeleteOptions{})
+			l.deleted(kept[0], err)
+			kept = kept[1:]
+			l.writes.Add(1)
+		case i%4 == 0:
+			what = "create"
 			name := fmt.Sprintf("o-%d-%d", n, i)
 			_, err = maps.Create(ctx, configMap(name, strconv.Itoa(i)), metav1.CreateOptions{})
-			l.mu.Lock()
-			if err == nil {
-				l.acked[name] = true
-			} else {
-				l.unsure[name] = true
+			if l.created(name, err); err == nil {
+				kept = append(kept, name)
 			}
-			l.mu.Unlock()
 			l.writes.Add(1)
-		case 1:
+		case i%4 == 1:
+			what = "get"
 			_, err = maps.Get(ctx, counter.Name, metav1.GetOptions{})
 			l.reads.Add(1)
-		case 2:
+		case i%4 == 2:
+			what = "update"
 			counter, err = l.increment(ctx, n, counter)
-		case 3:
-			_, err = maps.List(ctx, metav1.ListOptions{Limit: 10, ResourceVersion: "0"})
+		default:
+			what = "list"
+			_, err = maps.List(ctx, metav1.ListOptions{Limit: 10})
 			l.reads.Add(1)
 		}
 		cancel()
@@ -236,10 +255,33 @@ func (l *traffic) work(n int, counter *corev1.ConfigMap) {
 			l.slowest.Store(took)
 		}
 		if err != nil {
-			l.fail("worker %d, %s: %v", n, []string{"create", "get", "update", "list"}[i%4], err)
+			l.fail("worker %d, %s: %v", n, what, err)
 		}
-		i++
 	}
+}
+
+// created notes an object that is there from now on, or may be.
+func (l *traffic) created(name string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.unsure[name] = true
+		return
+	}
+	l.acked[name] = true
+	l.creations++
+}
+
+// deleted notes an object that is no longer there, or may be.
+func (l *traffic) deleted(name string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.acked, name)
+	if err != nil {
+		l.unsure[name] = true
+		return
+	}
+	l.gone[name] = true
 }
 
 // increment writes one more with the version last seen, so that doing it twice,
@@ -373,6 +415,12 @@ func (l *traffic) session(ctx context.Context) {
 func (l *traffic) finish(t *testing.T) {
 	t.Helper()
 	l.stop()
+	l.working.Wait()
+	began := time.Now()
+	for l.behind() > 0 && time.Since(began) < 10*time.Second {
+		time.Sleep(20 * time.Millisecond)
+	}
+	l.leave()
 	l.done.Wait()
 	list, err := l.at(0).CoreV1().ConfigMaps(loadNamespace).List(context.Background(), metav1.ListOptions{LabelSelector: "load=yes"})
 	if err != nil {
@@ -397,7 +445,10 @@ func (l *traffic) finish(t *testing.T) {
 		}
 	}
 	for name := range there {
-		if strings.HasPrefix(name, "o-") && !l.acked[name] && !l.unsure[name] {
+		switch {
+		case l.gone[name]:
+			t.Errorf("%s is there and its deletion was acknowledged", name)
+		case strings.HasPrefix(name, "o-") && !l.acked[name] && !l.unsure[name]:
 			t.Errorf("%s is there and nobody wrote it", name)
 		}
 	}
@@ -407,12 +458,13 @@ func (l *traffic) finish(t *testing.T) {
 			if seen[name] == 0 {
 				missed++
 			}
-			if seen[name] > 1 {
-				t.Errorf("watch %d saw %s %d times", n, name, seen[name])
+		}
+		for name, times := range seen {
+			if times > 1 {
+				t.Errorf("watch %d saw %s %d times", n, name, times)
 			}
 		}
-		// Those of the last moment may be on their way still.
-		if missed > loadWorkers {
+		if missed > 0 {
 			t.Errorf("watch %d missed %d of %d objects", n, missed, len(l.acked))
 		}
 	}
@@ -421,7 +473,24 @@ func (l *traffic) finish(t *testing.T) {
 	}
 	t.Logf("load: %d requests (%d reads, %d writes), %.0f a second, %d failed, %d conflicts, slowest %s; %d creations acknowledged, %d lost; watches resumed %d times and begun anew %d times; exec sessions %d, cut %d",
 		l.requests.Load(), l.reads.Load(), l.writes.Load(), l.rate(), len(l.failures), l.conflicts.Load(), time.Duration(l.slowest.Load()).Round(time.Millisecond),
-		len(l.acked), lost, l.resumed.Load(), l.relisted.Load(), l.sessions.Load(), l.cut.Load())
+		l.creations, lost, l.resumed.Load(), l.relisted.Load(), l.sessions.Load(), l.cut.Load())
+}
+
+// behind is how many objects watches have still to see, the last of them.
+func (l *traffic) behind() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := 0
+	for _, seen := range l.seen {
+		missing := 0
+		for name := range l.acked {
+			if seen[name] == 0 {
+				missing++
+			}
+		}
+		most = max(most, missing)
+	}
+	return most
 }
 
 // rate is how many requests were answered in a second.
