@@ -115,8 +115,12 @@ func TestKilledAnywhereTheNextRunCompletes(t *testing.T) {
 // A thousand nodes' identities: kubelet client, kubelet serving, kube-proxy.
 // Where others use the processors too, it is the time on them that counts.
 func TestAThousandNodesInTwoSeconds(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if testing.Short() {
 		t.Skip("a measurement")
+	}
+	limit := 2 * time.Second
+	if raceEnabled {
+		limit *= 5 // the detector makes the same work three times as long
 	}
 	items, authority, issuer := thousandNodes(t)
 	busy := func() time.Duration {
@@ -135,8 +139,8 @@ func TestAThousandNodesInTwoSeconds(t *testing.T) {
 	}
 	took, worked := time.Since(began), busy()-before
 	t.Logf("%d certificates in %s, %s on the processors", len(items), took, worked)
-	if min(took, worked) > 2*time.Second {
-		t.Errorf("took %s, want less than 2s", took)
+	if min(took, worked) > limit {
+		t.Errorf("took %s, want less than %s", took, limit)
 	}
 }
 

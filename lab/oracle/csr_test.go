@@ -213,7 +213,7 @@ func pick[T any](g generator, from ...T) T { return from[g.IntN(len(from))] }
 // not there yet.
 func TestKubeletServingRandomRequests(t *testing.T) {
 	const requests = 1000
-	g := generator{mathrand.New(mathrand.NewPCG(1, 2))} //nolint:gosec // repeatable on purpose
+	g := generator{mathrand.New(mathrand.NewPCG(1, 2))}
 	keys := signingKeys(t)
 	var n csrTally
 	for range requests {
