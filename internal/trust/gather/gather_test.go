@@ -690,6 +690,33 @@ func FuzzPEM(f *testing.F) {
 	})
 }
 
+// FuzzSecretFile: whatever lies in dynamic-cert.json, either its tls.crt is read or there
+// is a gap, and no value is among the facts.
+func FuzzSecretFile(f *testing.F) {
+	a, err := pki.Issuer{Now: issued}.Authority("ca")
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := json.Marshal(corev1.Secret{Data: map[string][]byte{"tls.crt": pki.EncodeCertificate(a.Certificate), "tls.key": []byte("sesame-0123456789")}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"data":{"tls.crt":"c2VzYW1lLTAxMjM0NTY3ODk=","tls.key":"c2VzYW1lLTAxMjM0NTY3ODk="}}`))
+	f.Add([]byte(`{"data":{"tls.crt":"sesame-0123456789"}}`))
+	f.Add([]byte(`{"data":[]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := New(Options{})
+		r.secretFile(trust.Place{Name: "k"}, nil, nil, slices.Clone(data))
+		if len(r.facts.Certificates)+len(r.facts.Keys)+len(r.facts.Gaps) == 0 {
+			t.Error("nothing was read, and that is no gap")
+		}
+		if strings.Contains(fmt.Sprintf("%+v", r.facts), "sesame-0123456789") {
+			t.Error("a value is among the facts")
+		}
+	})
+}
+
 // FuzzKubeconfig: whatever the bytes, no token, password or key that a kubeconfig holds is
 // among the facts.
 func FuzzKubeconfig(f *testing.F) {
