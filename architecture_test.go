@@ -47,6 +47,7 @@ var rules = []rule{
 		[]string{module + "/internal/kube", module + "/internal/manifest", module + "/internal/host", module + "/internal/cli", module + "/controls"},
 		"a format sees the result, not how it came to be",
 	},
+	{[]string{"/internal/render"}, []string{module}, "a chart's template sees nothing of ours, and neither does what renders it"},
 	{[]string{"/internal/pki"}, []string{module}, "pki makes certificates and kubeconfigs; what they are for is its caller's business"},
 	{[]string{"/internal/trust/show"}, []string{module + "/internal/trust/gather", "k8s.io/client-go", "net/http", "os"}, "a report sees the verdict, not how it came to be"},
 	{[]string{"/internal/trust/gather"}, []string{module + "/internal/trust/show"}, "reading does not know how it is shown"},

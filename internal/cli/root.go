@@ -141,6 +141,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 		newEnter(streams),
 		newVersion(streams),
 	)
+	root.AddCommand(newRender(streams))
 	root.AddCommand(newLabInternal(streams)...)
 	root.SuggestionsMinimumDistance = 2
 	return root

@@ -31,6 +31,7 @@ type scanOptions struct {
 	failOn   string
 	host     bool
 	all      bool
+	chart    chartOptions
 
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
@@ -58,8 +59,10 @@ func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.
 worst first.
 
 Without a PATH it reads the cluster of the current context, and only reads. With
-PATHs it reads files and folders (.yaml, .yml, .json); - is standard input. With
---host it also reads the machine it runs on: processes, files, listening ports.
+PATHs it reads files and folders (.yaml, .yml, .json); - is standard input. Helm
+charts and kustomizations among them are rendered, without network, and findings
+point into their sources. With --host it also reads the machine it runs on:
+processes, files, listening ports.
 
 What could not be read is unknown, never passed: the exit code is then 4, unless
 something is broken at or above --fail-on, which is 3.`,
@@ -78,6 +81,10 @@ something is broken at or above --fail-on, which is 3.`,
   # in a pipeline: findings on the lines of the pull request
   bulwark scan ./deploy -o table -o sarif=bulwark.sarif -o junit=bulwark.xml
 
+  # a Helm chart as it will be installed; every kustomization below a folder
+  bulwark scan ./chart --values prod.yaml --set image.tag=1.2
+  bulwark scan ./overlays
+
   # only some controls
   kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,6 +101,9 @@ something is broken at or above --fail-on, which is 3.`,
 	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
 	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
+	f.StringSliceVarP(&o.chart.values, "values", "f", nil, "a `file` with values for the Helm charts, repeatable; later ones win")
+	f.StringArrayVar(&o.chart.set, "set", nil, "one value for the Helm charts, as `key=value`, repeatable")
+	f.StringVar(&o.chart.release, "release-name", "", "the release's name for the Helm charts (default release-name)")
 	kubeFlags.AddFlags(f)
 	complete(cmd, "output", report.Names()...)
 	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")

@@ -119,19 +119,27 @@ func kubeconfigError(err error) error {
 func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress) (*cluster.Builder, error) {
 	b := cluster.NewBuilder(strings.Join(paths, " "), false)
 	r := manifest.NewReader(b, *o.kube.Namespace)
+	process, err := self()
+	if err != nil {
+		return nil, err
+	}
+	in := &renderer{ctx: ctx, chart: o.chart, namespace: *o.kube.Namespace, reader: r, process: process, progress: p}
 	for _, path := range paths {
 		p.say("reading %s", path)
 		if path == "-" {
 			r.Read("standard input", o.streams.In)
 			continue
 		}
-		if err := r.ReadPath(ctx, path); err != nil {
+		if err := in.path(path); err != nil {
 			var pathErr *fs.PathError
 			if errors.As(err, &pathErr) {
 				err = fmt.Errorf("%s: %w", path, pathErr.Err)
 			}
 			return nil, err
 		}
+	}
+	if in.charts == 0 && (len(o.chart.values) > 0 || len(o.chart.set) > 0) {
+		return nil, misuse("give the folder that holds Chart.yaml", "--values and --set: there is no Helm chart in %s", strings.Join(paths, " "))
 	}
 	o.locate = r.Locate
 	out := r.Outcome()
@@ -150,7 +158,7 @@ func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress
 	if out.Documents == 0 {
 		return nil, &exitError{
 			code: exitFailed, err: fmt.Errorf("%s: there is nothing to scan", strings.Join(paths, " ")),
-			hint: "give files or folders with Kubernetes objects in YAML or JSON; render charts first: helm template",
+			hint: "give files or folders with Kubernetes objects in YAML or JSON, Helm charts or kustomizations",
 		}
 	}
 	return b, nil

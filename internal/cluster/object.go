@@ -63,6 +63,9 @@ type Source struct {
 	Column int `json:"column,omitempty"`
 	// ResourceVersion is the version of a live object.
 	ResourceVersion string `json:"resourceVersion,omitempty"`
+	// Rendered tells apart what one place of a template was rendered to; only the
+	// adapter that read it can make use of it.
+	Rendered string `json:"-"`
 }
 
 func (s Source) String() string {

@@ -51,29 +51,14 @@ func (r *Reader) remember(name string, data []byte, again bool) {
 // fields of one file, and of one object in it, in a row. It is not safe for
 // concurrent use.
 func (r *Reader) Locate(src cluster.Source, path string) (line, column int, ok bool) {
+	if src.Rendered != "" {
+		return r.locateRendered(src, path)
+	}
 	if src.Line < 1 {
 		return 0, 0, false
 	}
-	if r.opened == nil || r.opened.name != src.Origin {
-		in, known := r.inputs[src.Origin]
-		if !known {
-			return 0, 0, false
-		}
-		data := in.data
-		if data == nil {
-			read, err := os.ReadFile(src.Origin)
-			if err != nil {
-				return 0, 0, false
-			}
-			data = read
-		}
-		if maphash.Bytes(seed, data) != in.sum {
-			return 0, 0, false
-		}
-		r.opened = &opened{name: src.Origin}
-		for first, text := range documents(data) {
-			r.opened.documents = append(r.opened.documents, document{first, text})
-		}
+	if !r.load(src.Origin) {
+		return 0, 0, false
 	}
 	o, ok := r.opened.object(spot{src.Line, src.Column})
 	if !ok {
@@ -83,6 +68,34 @@ func (r *Reader) Locate(src cluster.Source, path string) (line, column int, ok b
 	return at.line, at.column, true
 }
 
+// load makes an input the one that is searched. It reports false for what was never
+// read and for what changed since.
+func (r *Reader) load(name string) bool {
+	if r.opened != nil && r.opened.name == name {
+		return true
+	}
+	in, known := r.inputs[name]
+	if !known {
+		return false
+	}
+	data := in.data
+	if data == nil {
+		read, err := os.ReadFile(name)
+		if err != nil {
+			return false
+		}
+		data = read
+	}
+	if maphash.Bytes(seed, data) != in.sum {
+		return false
+	}
+	r.opened = &opened{name: name}
+	for first, text := range documents(data) {
+		r.opened.documents = append(r.opened.documents, document{first, text})
+	}
+	return true
+}
+
 // An opened is the file that was searched last.
 type opened struct {
 	name      string
@@ -90,6 +103,7 @@ type opened struct {
 	// first is the line of the document whose objects are in objects.
 	first   int
 	objects map[spot]*located
+	names   []named
 	tree    *located // the last object of a JSON document, the only one kept as a tree
 }
 

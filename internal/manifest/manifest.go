@@ -28,6 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 	kjson "sigs.k8s.io/json"
@@ -100,6 +101,12 @@ type Reader struct {
 	opened    *opened
 	// keep collects, of the document that is being read, what may stay in memory.
 	keep retained
+	// rendering is what is being read, where it is what a template was rendered to.
+	rendering  *Rendering
+	renderings map[string]*Rendering
+	// Folder, if set, is asked at every folder below a path, and reports whether it
+	// took care of it and of all that is below. File is asked at every file.
+	Folder, File func(path string) (done bool)
 }
 
 // NewReader returns a Reader that fills b. Manifests can hold any kind of object, so
@@ -143,9 +150,12 @@ func (r *Reader) ReadPath(ctx context.Context, root string) error {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if path != root && strings.HasPrefix(name, ".") {
+			if path != root && strings.HasPrefix(name, ".") || r.Folder != nil && r.Folder(path) {
 				return filepath.SkipDir // .git, .terraform
 			}
+			return nil
+		}
+		if r.File != nil && r.File(path) {
 			return nil
 		}
 		if d.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
@@ -210,13 +220,18 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 			r.problem(name, line, err)
 		}
 	}
-	r.remember(name, data, again)
+	if r.rendering != nil {
+		r.rendering.text = data
+	} else {
+		r.remember(name, data, again)
+	}
 	if found == 0 && asked && len(r.out.Problems) == 0 && len(r.out.Skipped) == 0 {
 		r.problem(name, 0, errors.New("there is no Kubernetes object in it"))
 	}
 }
 
 func (r *Reader) problem(file string, line int, err error) {
+	line = r.rendering.line(line)
 	// The path is in the Problem already.
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -226,6 +241,7 @@ func (r *Reader) problem(file string, line int, err error) {
 }
 
 func (r *Reader) skip(file string, line int, why string) {
+	line = r.rendering.line(line)
 	r.out.Skipped = append(r.out.Skipped, Skipped{file, line, why})
 }
 
@@ -303,12 +319,9 @@ func toJSON(doc []byte, first int) ([]byte, layout, error) {
 		}
 		return t, jsonLayout(doc, first), nil
 	}
-	if isTemplate(doc) {
-		return nil, nil, &notObjectError{"it is a template: render it first (helm template)"}
-	}
 	var node yaml.Node
 	if err := yaml.Unmarshal(doc, &node); err != nil {
-		return nil, nil, atLine(err, first, doc)
+		return nil, nil, orTemplate(doc, atLine(err, first, doc))
 	}
 	if node.Kind == 0 || len(node.Content) == 0 {
 		return nil, nil, nil
@@ -316,19 +329,27 @@ func toJSON(doc []byte, first int) ([]byte, layout, error) {
 	// Decode checks duplicate keys and excessive aliasing.
 	var v any
 	if err := node.Decode(&v); err != nil {
-		return nil, nil, atLine(err, first, doc)
+		return nil, nil, orTemplate(doc, atLine(err, first, doc))
 	}
 	if v == nil {
 		return nil, nil, nil
 	}
 	if err := stringKeys(v, ""); err != nil {
-		return nil, nil, err
+		return nil, nil, orTemplate(doc, err)
 	}
 	out, err := json.Marshal(v)
 	if err != nil {
 		return nil, nil, err
 	}
 	return out, yamlLayout(node.Content[0], spots(doc, first)), nil
+}
+
+// orTemplate says what is most likely wrong with a document that is no YAML.
+func orTemplate(doc []byte, err error) error {
+	if isTemplate(doc) {
+		return &notObjectError{"it is a template: give the folder of its chart, with Chart.yaml"}
+	}
+	return err
 }
 
 // isTemplate reports whether a line of the document begins with a Go template action,
@@ -403,13 +424,23 @@ func atLine(err error, first int, doc []byte) error {
 	return errors.New(text)
 }
 
+// codecs know the kinds of Kubernetes' own API. They are apart from client-go's, to
+// which other packages add kinds.
+var codecs = func() serializer.CodecFactory {
+	s := runtime.NewScheme()
+	if err := scheme.AddToScheme(s); err != nil {
+		panic(err) // the same for every input: the packages do not fit each other
+	}
+	return serializer.NewCodecFactory(s)
+}()
+
 type header struct {
-	APIVersion string            `json:"apiVersion"`
-	Kind       string            `json:"kind"`
-	Items      []json.RawMessage `json:"items"`
+	APIVersion string            `json:"apiVersion" yaml:"-"`
+	Kind       string            `json:"kind" yaml:"kind"`
+	Items      []json.RawMessage `json:"items" yaml:"-"`
 	Metadata   struct {
-		Name string `json:"name"`
-	} `json:"metadata"`
+		Name string `json:"name" yaml:"name"`
+	} `json:"metadata" yaml:"metadata"`
 }
 
 // object reads one object, or a list of them.
@@ -472,7 +503,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		return r.custom(k, h.APIVersion, src, data)
 	}
 
-	obj, gvk, err := scheme.Codecs.UniversalDeserializer().Decode(data, nil, nil)
+	obj, gvk, err := codecs.UniversalDeserializer().Decode(data, nil, nil)
 	if runtime.IsNotRegisteredError(err) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is not known", h.Kind, h.APIVersion))
 		return 0, nil
@@ -512,7 +543,7 @@ func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Sou
 		c.Namespace = r.namespace
 	}
 	r.keep.note(spot{src.Line, src.Column}, true)
-	if !r.b.Add(apiVersion, k.Name(), c, src) {
+	if !r.b.Add(apiVersion, k.Name(), c, r.rendering.source(src)) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(k.Name()), c.Namespace, c.Name))
 		return 0, nil
 	}
@@ -528,7 +559,7 @@ func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.
 		r.lookedFlags()
 	}
 	r.keep.note(spot{src.Line, src.Column}, gvk.Kind != "Secret" && gvk.Kind != "ConfigMap")
-	if !r.b.Add(gvk.GroupVersion().String(), gvk.Kind, o, src) {
+	if !r.b.Add(gvk.GroupVersion().String(), gvk.Kind, o, r.rendering.source(src)) {
 		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(gvk.Kind), o.GetNamespace(), o.GetName()))
 		return
 	}
@@ -571,7 +602,7 @@ var clusterScoped = map[string]bool{
 	"MutatingAdmissionPolicy": true, "MutatingAdmissionPolicyBinding": true, "FlowSchema": true,
 	"PriorityLevelConfiguration": true, "ComponentStatus": true, "VolumeAttributesClass": true, "ServiceCIDR": true,
 	"IPAddress": true, "ClusterTrustBundle": true, "DeviceClass": true, "ResourceSlice": true, "StorageVersion": true,
-	"StorageVersionMigration": true, "DeviceTaintRule": true,
+	"StorageVersionMigration": true, "CustomResourceDefinition": true, "DeviceTaintRule": true,
 }
 
 func namespaced(kind string) bool { return !clusterScoped[kind] }

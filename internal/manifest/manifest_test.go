@@ -85,7 +85,7 @@ func TestReadKeepsGoing(t *testing.T) {
 		},
 		"a template": {
 			in:       "{{- if .Values.on }}\n" + pod("a") + "{{- end }}\n",
-			problems: []string{"in:1: it is a template: render it first (helm template)"},
+			problems: []string{"in:1: it is a template: give the folder of its chart, with Chart.yaml"},
 		},
 		"no object at all":                 {in: "replicas: 3\n", problems: []string{"in:1: it has no apiVersion and kind, so it is no Kubernetes object"}},
 		"nothing":                          {in: "", problems: []string{"in: there is no Kubernetes object in it"}},
