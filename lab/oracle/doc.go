@@ -1,3 +1,8 @@
 // Package oracle holds Bulwark's semantics against Kubernetes' own code, which only
 // this module links: the same input to both, and no difference allowed.
+//
+// It requires k8s.io/kubernetes itself, where components are built by modules of their
+// own. Those pin every dependency because what they build is run. Here only packages
+// without further dependencies are imported (pkg/apis/certificates needs pkg/apis/core
+// and apimachinery), so that no version moves and a cold build takes seconds.
 package oracle
