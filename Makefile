@@ -71,9 +71,9 @@ generate: ## write the generated files anew
 	$(GO) test ./controls -run TestReference -update
 
 .PHONY: control
-control: ## begin a control: make control ID=pod.something
+control: ## begin a control: make control ID=pod.something, with TABLE=1 as a row of its family's table
 	@test -n "$(ID)" || { echo "make control: ID is missing, want make control ID=family.name"; exit 2; }
-	cd controls && $(GO) run ./gen -new $(ID)
+	cd controls && $(GO) run ./gen -new $(ID)$(if $(TABLE), -table)
 
 .PHONY: clean
 clean: ## remove what was built

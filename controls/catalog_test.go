@@ -40,7 +40,7 @@ func TestCatalog(t *testing.T) {
 				t.Error(err)
 			}
 			folder := strings.ReplaceAll(c.ID, ".", "/")
-			if _, err := os.Stat(filepath.Join(folder, "control.go")); err != nil {
+			if _, err := os.Stat(filepath.Join(folder, "doc.md")); err != nil {
 				t.Errorf("ID %s: its folder must be controls/%s", c.ID, folder)
 			}
 			cases, _ := filepath.Glob(filepath.Join(folder, "testdata", "*.txtar"))
@@ -55,6 +55,24 @@ func TestCatalog(t *testing.T) {
 				t.Errorf("cases in controls/%s/testdata: %d broken and %d held, want at least one of each", folder, broken, held)
 			}
 		})
+	}
+}
+
+// TestFoldersAreControls: no folder with a page is forgotten, as one without a row in
+// its family's table would be.
+func TestFoldersAreControls(t *testing.T) {
+	pages, err := filepath.Glob("*/*/doc.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		id := strings.ReplaceAll(filepath.ToSlash(filepath.Dir(page)), "/", ".")
+		if _, ok := Find(id); !ok {
+			t.Errorf("%s: no control has the ID %s", page, id)
+		}
+	}
+	if n := len(All()); n != len(pages) {
+		t.Errorf("%d controls and %d pages", n, len(pages))
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package controls is the catalogue: one folder for each control, named family/name,
-// holding control.go, doc.md and testdata/*.txtar. catalog.go is generated from the
-// folders, so that registering is not a step; `make control ID=family.name` begins a
-// new one.
+// holding control.go, doc.md and testdata/*.txtar. Where a family's controls differ in
+// little but data, family/table.go has a row for each in place of their control.go.
+// catalog.go is generated from the folders, so that registering is not a step;
+// `make control ID=family.name` begins a new one.
 package controls
 
 import (
@@ -13,6 +14,13 @@ import (
 )
 
 //go:generate go run ./gen
+
+// byID joins the controls of all folders and tables in the order of their IDs.
+func byID(lists ...[]*control.Control) []*control.Control {
+	all := slices.Concat(lists...)
+	slices.SortFunc(all, func(a, b *control.Control) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
 
 // All returns every control, ordered by ID.
 func All() []*control.Control { return slices.Clone(catalog) }

@@ -1,5 +1,6 @@
 // Command gen writes controls/catalog.go from the folders of the catalogue, and with
-// -new family.name begins a control: control.go, doc.md and a first case.
+// -new family.name begins a control: control.go, doc.md and a first case. With -table
+// it leaves control.go out, because a row of the family's table takes its place.
 // It is run in the controls folder, by `make generate` and `make control`.
 package main
 
@@ -18,17 +19,18 @@ import (
 
 func main() {
 	id := flag.String("new", "", "the `ID` of a control to begin, family.name")
+	row := flag.Bool("table", false, "begin it as a row of its family's table.go")
 	check := flag.Bool("check", false, "write nothing; end with 1 when catalog.go is not fresh")
 	flag.Parse()
-	if err := run(*id, *check); err != nil {
+	if err := run(*id, *row, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "gen: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(id string, check bool) error {
+func run(id string, row, check bool) error {
 	if id != "" {
-		if err := begin(id); err != nil {
+		if err := begin(id, row); err != nil {
 			return err
 		}
 	}
@@ -51,41 +53,63 @@ var catalogFile = template.Must(template.New("catalog").Funcs(template.FuncMap{"
 package controls
 
 import (
-{{- range .}}
+{{- range .Tables}}
+	"github.com/bulwark-k8s/bulwark/controls/{{.}}"
+{{- end}}
+{{- range .Folders}}
 	"github.com/bulwark-k8s/bulwark/controls/{{.}}"
 {{- end}}
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
 
 // catalog is ordered by ID.
-var catalog = []*control.Control{
-{{- range .}}
-	{{base .}}.Control,
+var catalog = byID(
+	[]*control.Control{
+{{- range .Folders}}
+		{{base .}}.Control,
 {{- end}}
-}
+	},
+{{- range .Tables}}
+	{{.}}.Controls,
+{{- end}}
+)
 `))
 
-// catalog renders catalog.go. The last word of an ID is its package's name, so it is
-// unique in the catalogue.
+// catalog renders catalog.go. A control's folder holds its control.go, or its family's
+// table.go has a row for it. The last word of an ID is its package's name, so it is
+// unique in the catalogue, and no family with a table is called like it.
 func catalog() ([]byte, error) {
-	files, err := filepath.Glob("*/*/control.go")
+	pages, err := filepath.Glob("*/*/doc.md")
 	if err != nil {
 		return nil, err
 	}
+	tables, err := filepath.Glob("*/table.go")
+	if err != nil {
+		return nil, err
+	}
+	var data struct{ Tables, Folders []string }
 	seen := map[string]string{}
-	var folders []string
-	for _, f := range files {
-		folder := filepath.ToSlash(filepath.Dir(f))
+	for _, file := range tables {
+		family := filepath.Dir(file)
+		seen[family] = "the table of " + family
+		data.Tables = append(data.Tables, family)
+	}
+	for _, page := range pages {
+		folder := filepath.ToSlash(filepath.Dir(page))
 		name := filepath.Base(folder)
 		if other, ok := seen[name]; ok {
 			return nil, fmt.Errorf("%s: its last word is taken by %s", folder, other)
 		}
 		seen[name] = folder
-		folders = append(folders, folder)
+		if _, err := os.Stat(filepath.Join(folder, "control.go")); err == nil {
+			data.Folders = append(data.Folders, folder)
+		} else if !slices.Contains(data.Tables, filepath.Dir(folder)) {
+			return nil, fmt.Errorf("%s: no control.go, and no row in %s/table.go", folder, filepath.Dir(folder))
+		}
 	}
-	slices.Sort(folders)
+	slices.Sort(data.Folders)
 	var out bytes.Buffer
-	if err := catalogFile.Execute(&out, folders); err != nil {
+	if err := catalogFile.Execute(&out, data); err != nil {
 		return nil, err
 	}
 	return format.Source(out.Bytes())
@@ -94,7 +118,7 @@ func catalog() ([]byte, error) {
 var idPattern = regexp.MustCompile(`^[a-z]+\.[a-z0-9]+$`)
 
 // begin scaffolds a control whose test fails until it is written.
-func begin(id string) error {
+func begin(id string, row bool) error {
 	if !idPattern.MatchString(id) {
 		return fmt.Errorf("ID %q: want family.name in lower case", id)
 	}
@@ -103,16 +127,26 @@ func begin(id string) error {
 	if _, err := os.Stat(folder); err == nil {
 		return fmt.Errorf("%s: exists", folder)
 	}
+	if _, err := os.Stat(filepath.Join(family, "table.go")); row && err != nil {
+		return fmt.Errorf("%s/table.go: the family has no table yet", family)
+	}
 	if err := os.MkdirAll(filepath.Join(folder, "testdata"), 0o750); err != nil {
 		return err
 	}
+	facts := "control.go"
+	if row {
+		facts = "a row in ../table.go"
+	}
 	for file, text := range scaffold {
+		if row && file == "control.go" {
+			continue
+		}
 		text = strings.NewReplacer("ID", id, "NAME", name).Replace(text)
 		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stdout, "controls/%s: write control.go, doc.md and testdata, then `go test ./controls -run %s -update`\n", filepath.ToSlash(folder), id)
+	fmt.Fprintf(os.Stdout, "controls/%s: write %s, doc.md and testdata, then `go test ./controls -run %s -update`\n", filepath.ToSlash(folder), facts, id)
 	return nil
 }
 
