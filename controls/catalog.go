@@ -10,6 +10,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/admission/imagepolicyopen"
 	"github.com/bulwark-k8s/bulwark/controls/admission/podsecurityexemptions"
 	"github.com/bulwark-k8s/bulwark/controls/admission/unboundpolicy"
+	"github.com/bulwark-k8s/bulwark/controls/apiserver"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apiprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apitls"
@@ -40,15 +41,19 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/authorization/filemodes"
 	"github.com/bulwark-k8s/bulwark/controls/authorization/latewebhook"
 	"github.com/bulwark-k8s/bulwark/controls/authorization/longcache"
+	"github.com/bulwark-k8s/bulwark/controls/certificate"
+	"github.com/bulwark-k8s/bulwark/controls/controllermanager"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmbind"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/sharedcredentials"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/plainfirst"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/uncovered"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/weakprovider"
+	"github.com/bulwark-k8s/bulwark/controls/etcd"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/clientcerts"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/peercerts"
 	"github.com/bulwark-k8s/bulwark/controls/etcd/plainclient"
+	"github.com/bulwark-k8s/bulwark/controls/file"
 	"github.com/bulwark-k8s/bulwark/controls/file/datadir"
 	"github.com/bulwark-k8s/bulwark/controls/file/kubeconfig"
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
@@ -62,12 +67,15 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/ingress/plainhttp"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/retirednginx"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/snippet"
+	"github.com/bulwark-k8s/bulwark/controls/kubelet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/alwaysallow"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/anonymouskubelet"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/clientca"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/readonlyport"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/seccompdefault"
 	"github.com/bulwark-k8s/bulwark/controls/kubelet/selfsignedserving"
+	"github.com/bulwark-k8s/bulwark/controls/kubeproxy"
+	"github.com/bulwark-k8s/bulwark/controls/listener"
 	"github.com/bulwark-k8s/bulwark/controls/listener/noclientcert"
 	"github.com/bulwark-k8s/bulwark/controls/listener/oldtls"
 	"github.com/bulwark-k8s/bulwark/controls/listener/plainlistener"
@@ -79,6 +87,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
 	"github.com/bulwark-k8s/bulwark/controls/network/metadata"
 	"github.com/bulwark-k8s/bulwark/controls/network/selectsnothing"
+	"github.com/bulwark-k8s/bulwark/controls/node"
 	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
 	"github.com/bulwark-k8s/bulwark/controls/pod/apparmor"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
@@ -135,6 +144,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/rbac/systemconfig"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/webhookconfigurations"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
+	"github.com/bulwark-k8s/bulwark/controls/scheduler"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler/schedulerprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/secret/accounttoken"
 	"github.com/bulwark-k8s/bulwark/controls/secret/bootstraptoken"
@@ -312,4 +322,14 @@ var catalog = byID(
 		takeover.Control,
 		tiller.Control,
 	},
+	apiserver.Controls,
+	certificate.Controls,
+	controllermanager.Controls,
+	etcd.Controls,
+	file.Controls,
+	kubelet.Controls,
+	kubeproxy.Controls,
+	listener.Controls,
+	node.Controls,
+	scheduler.Controls,
 )

@@ -1,12 +1,16 @@
 package cluster
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +28,10 @@ type Machine struct {
 	Processes []Process  `json:"processes,omitempty"`
 	Files     []File     `json:"files,omitempty"`
 	Listeners []Listener `json:"listeners,omitempty"`
-	Source    Source     `json:"-"`
+	// Seen is when it was looked at, by its own clock; zero where nobody says. What
+	// expires is judged by it.
+	Seen   time.Time `json:"seen,omitzero"`
+	Source Source    `json:"-"`
 }
 
 // A Process is a running component of Kubernetes.
@@ -70,6 +77,41 @@ type File struct {
 	// Keys identify the public keys of the certificates in a file with the role
 	// Certificate, as KeyID gives them.
 	Keys []string `json:"keys,omitempty"`
+	// Certificates are those in a file with the role Certificate, and the client's own
+	// in one with the role Kubeconfig.
+	Certificates []CertificateFacts `json:"certificates,omitempty"`
+}
+
+// CertificateFacts are what a certificate, which is public, says of itself.
+type CertificateFacts struct {
+	Subject   string    `json:"subject"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
+	CA        bool      `json:"ca,omitempty"`
+	// Key is the public key's kind and size: "RSA 2048", "ECDSA 256", "Ed25519".
+	Key string `json:"key,omitempty"`
+	// Signature is the algorithm as Go calls it: "SHA256-RSA".
+	Signature string `json:"signature,omitempty"`
+}
+
+// Describe returns what a certificate says of itself.
+func Describe(c *x509.Certificate) CertificateFacts {
+	return CertificateFacts{
+		Subject: c.Subject.String(), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), CA: c.IsCA,
+		Key: keyName(c.PublicKey), Signature: c.SignatureAlgorithm.String(),
+	}
+}
+
+func keyName(key any) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return "RSA " + strconv.Itoa(k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + strconv.Itoa(k.Curve.Params().BitSize)
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return ""
 }
 
 // KeyID identifies a public key: the SHA-256 of its subjectPublicKeyInfo in hexadecimal.
@@ -82,17 +124,26 @@ func KeyID(cert *x509.Certificate) string {
 // KeyIDs are the KeyID of each certificate in PEM. What is no certificate is left out.
 func KeyIDs(pemBytes []byte) []string {
 	var ids []string
+	for _, cert := range ParseCertificates(pemBytes) {
+		ids = append(ids, KeyID(cert))
+	}
+	return ids
+}
+
+// ParseCertificates returns each certificate in PEM. What is no certificate is left out.
+func ParseCertificates(pemBytes []byte) []*x509.Certificate {
+	var certs []*x509.Certificate
 	for {
 		var block *pem.Block
 		block, pemBytes = pem.Decode(pemBytes)
 		if block == nil {
-			return ids
+			return certs
 		}
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-			ids = append(ids, KeyID(cert))
+			certs = append(certs, cert)
 		}
 	}
 }
@@ -130,6 +181,10 @@ type TLS struct {
 	Issuer     string    `json:"issuer"`
 	NotAfter   time.Time `json:"notAfter"`
 	SelfSigned bool      `json:"selfSigned,omitempty"`
+	// NotBefore, Key and Signature are as in CertificateFacts; empty where nobody asked.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	Key       string    `json:"key,omitempty"`
+	Signature string    `json:"signature,omitempty"`
 	// PostQuantum is whether it agreed X25519MLKEM768.
 	PostQuantum bool `json:"postQuantum,omitempty"`
 }

@@ -19,6 +19,9 @@ const (
 	ControllerManagerFlags Need = "flags:kube-controller-manager"
 	SchedulerFlags         Need = "flags:kube-scheduler"
 	EtcdFlags              Need = "flags:etcd"
+	// ProxyFlags are kube-proxy's, or the settings of its configuration file in the form
+	// of the flags that mean the same. Not every cluster has a kube-proxy.
+	ProxyFlags Need = "flags:kube-proxy"
 	// KubeletConfig is each node's effective KubeletConfiguration.
 	KubeletConfig Need = "kubelet-config"
 	// HostFiles are modes and owners of the files that a machine's components use.

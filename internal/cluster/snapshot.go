@@ -247,6 +247,9 @@ func (s *Snapshot) missing() {
 	for _, m := range s.machines {
 		seen[m.Name] = true
 	}
+	if len(s.Components("kube-proxy")) > 0 {
+		s.looked[ProxyFlags] = true
+	}
 	for _, need := range []Need{HostFiles, Listeners} {
 		if len(s.machines) == 0 {
 			if len(s.Gaps(need)) == 0 {

@@ -1,14 +1,18 @@
 package host
 
 import (
+	"cmp"
 	"maps"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
 // Redacted stands in the place of a value that may be a credential.
@@ -147,6 +151,44 @@ func etcdConfig(data []byte) ([]string, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// configArgs adds to arguments the flags that say the same as a configuration file, for
+// the settings that are judged. Of a kube-proxy with a file nothing else counts but the
+// file's name; a scheduler goes on to heed what a file cannot say. What a file leaves
+// out stands with its default (k8s.io/kubernetes v1.36.3,
+// pkg/proxy/apis/config/v1alpha1 and pkg/scheduler/apis/config/v1, defaults.go).
+func configArgs(component string, argv []string, config []byte) ([]string, error) {
+	var doc struct {
+		EnableProfiling    *bool  `yaml:"enableProfiling"`
+		MetricsBindAddress string `yaml:"metricsBindAddress"`
+		HealthzBindAddress string `yaml:"healthzBindAddress"`
+		Mode               string `yaml:"mode"`
+		IPTables           struct {
+			LocalhostNodePorts *bool `yaml:"localhostNodePorts"`
+		} `yaml:"iptables"`
+	}
+	if err := yaml.Unmarshal(config, &doc); err != nil {
+		return nil, err
+	}
+	set := func(name string, value *bool, otherwise bool) string {
+		if value != nil {
+			otherwise = *value
+		}
+		return "--" + name + "=" + strconv.FormatBool(otherwise)
+	}
+	if component == "kube-scheduler" {
+		return append(slices.Clone(argv), set("profiling", doc.EnableProfiling, true)), nil
+	}
+	return []string{
+		argv[0],
+		"--config=" + cluster.ParseFlags(argv[1:]).Get("config", ""),
+		"--healthz-bind-address=" + cmp.Or(doc.HealthzBindAddress, "0.0.0.0:10256"),
+		"--metrics-bind-address=" + cmp.Or(doc.MetricsBindAddress, "127.0.0.1:10249"),
+		"--proxy-mode=" + cmp.Or(doc.Mode, "iptables"),
+		set("iptables-localhost-nodeports", doc.IPTables.LocalhostNodePorts, true),
+		set("profiling", doc.EnableProfiling, false),
+	}, nil
 }
 
 func scalar(v any) string {

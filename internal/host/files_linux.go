@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path"
@@ -136,7 +137,10 @@ func (s *fileSet) add(v *view, file string, role cluster.FileRole, usedBy string
 		f := p.file(file, role, usedBy)
 		if role == cluster.Certificate {
 			if text, err := v.read(p.path); err == nil {
-				f.Keys = cluster.KeyIDs(text)
+				for _, cert := range cluster.ParseCertificates(text) {
+					f.Keys = append(f.Keys, cluster.KeyID(cert))
+					f.Certificates = append(f.Certificates, cluster.Describe(cert))
+				}
 			}
 		}
 		s.files = append(s.files, f)
@@ -148,6 +152,18 @@ func (s *fileSet) add(v *view, file string, role cluster.FileRole, usedBy string
 	}
 	// Its weakest path counts.
 	f.Shielded = f.Shielded && p.shielded
+}
+
+// have returns what was added of a file, or nil.
+func (s *fileSet) have(v *view, file string) *cluster.File {
+	p, err := v.stat(file)
+	if err != nil {
+		return nil
+	}
+	if i, ok := s.byID[[2]uint64{p.st.Dev, p.st.Ino}]; ok {
+		return &s.files[i]
+	}
+	return nil
 }
 
 func holdsSecret(r cluster.FileRole) bool {
@@ -402,8 +418,8 @@ func (s *fileSet) socket(v *view, address, usedBy string) {
 	}
 }
 
-// kubeconfig adds the files that a kubeconfig points at. Credentials inside it are
-// passed over.
+// kubeconfig adds the files that a kubeconfig points at, and what the client
+// certificates inside it say of themselves. Credentials inside it are passed over.
 func (s *fileSet) kubeconfig(v *view, file, usedBy string) {
 	var doc struct {
 		Clusters []struct {
@@ -414,6 +430,7 @@ func (s *fileSet) kubeconfig(v *view, file, usedBy string) {
 		Users []struct {
 			User struct {
 				Cert string `json:"client-certificate"`
+				Data string `json:"client-certificate-data"`
 				Key  string `json:"client-key"`
 			} `json:"user"`
 		} `json:"users"`
@@ -437,6 +454,12 @@ func (s *fileSet) kubeconfig(v *view, file, usedBy string) {
 		}
 		add(u.User.Key, cluster.PrivateKey)
 		add(u.User.Cert, role)
+		data, err := base64.StdEncoding.DecodeString(u.User.Data)
+		if f := s.have(v, file); f != nil && err == nil {
+			for _, cert := range cluster.ParseCertificates(data) {
+				f.Certificates = append(f.Certificates, cluster.Describe(cert))
+			}
+		}
 	}
 	for _, c := range doc.Clusters {
 		add(c.Cluster.CA, cluster.Certificate)

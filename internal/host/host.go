@@ -27,6 +27,8 @@ type Options struct {
 	Timeout time.Duration
 	// Concurrency is how many ports are asked at the same time. Zero means 8.
 	Concurrency int
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 	// Logger hears what was left out and why. Nil means nobody does.
 	Logger *slog.Logger
 }
@@ -55,6 +57,9 @@ func Read(ctx context.Context, opts Options) (*Facts, error) {
 	}
 	if opts.Concurrency == 0 {
 		opts.Concurrency = 8
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -31,6 +31,7 @@ var flagNeeds = map[string]cluster.Need{
 	"kube-scheduler":          cluster.SchedulerFlags,
 	"etcd":                    cluster.EtcdFlags,
 	"kubelet":                 cluster.KubeletConfig,
+	"kube-proxy":              cluster.ProxyFlags,
 }
 
 type reader struct {
@@ -94,7 +95,7 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 // allNeeds are what a machine can answer, and where it does not has gaps.
 var allNeeds = []cluster.Need{
 	cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
-	cluster.KubeletConfig, cluster.HostFiles, cluster.Listeners,
+	cluster.KubeletConfig, cluster.ProxyFlags, cluster.HostFiles, cluster.Listeners,
 	cluster.AuditFile, cluster.EncryptionFile, cluster.AuthenticationFile, cluster.AuthorizationFile, cluster.AdmissionFile,
 }
 
@@ -181,7 +182,7 @@ func (r *reader) machine(ctx context.Context, g *group, home bool) *Facts {
 func (r *reader) survey(ctx context.Context, g *group, home bool) *Facts {
 	s := &survey{
 		reader: r, group: g, views: map[string]*view{}, gaps: map[cluster.Need][]string{},
-		machine: &cluster.Machine{},
+		machine: &cluster.Machine{Seen: r.Now().UTC().Truncate(time.Second)},
 	}
 	defer s.close()
 	s.openBase(home)
@@ -315,6 +316,12 @@ func (s *survey) processes() map[*process]*kubeletv1beta1.KubeletConfiguration {
 			}
 		case "kube-apiserver":
 			s.serverConfigs(p)
+		case "kube-proxy", "kube-scheduler":
+			if a, err := s.configured(p); err == nil {
+				args = a
+			} else {
+				s.gap(flagNeeds[p.component], fmt.Sprintf("%s (process %d): %v", p.component, p.pid, err))
+			}
 		case "k3s":
 			s.embedded(p)
 		}
@@ -421,6 +428,31 @@ func (s *survey) serverConfig(p *process, file string) (*cluster.Config, error) 
 		}
 		return v.read(other)
 	})
+}
+
+// configured returns the arguments of a component with the settings of its
+// configuration file among them.
+func (s *survey) configured(p *process) ([]string, error) {
+	file := flag(p, "config")
+	if file == "" {
+		return p.argv, nil
+	}
+	v, err := s.view(p)
+	if err != nil {
+		return nil, err
+	}
+	if !path.IsAbs(file) {
+		file = path.Join(p.cwd, file)
+	}
+	config, err := v.read(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	args, err := configArgs(p.component, p.argv, config)
+	if err != nil {
+		return nil, fmt.Errorf("parsing %s: not the YAML that it should be", file)
+	}
+	return args, nil
 }
 
 func (s *survey) kubeletConfig(p *process) (*kubeletv1beta1.KubeletConfiguration, error) {

@@ -2,9 +2,7 @@
 package apitls
 
 import (
-	"crypto/tls"
 	_ "embed"
-	"strings"
 
 	"github.com/bulwark-k8s/bulwark/controls/internal/flag"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -29,31 +27,7 @@ var Control = &control.Control{
 func check(s *cluster.Snapshot, r *control.Report) {
 	for _, c := range s.Components("kube-apiserver") {
 		v := r.On(c.Ref, c.Source)
-
 		version, _ := flag.Text(c.Flags, "tls-min-version", "VersionTLS12")
-		if version == "VersionTLS10" || version == "VersionTLS11" {
-			v.Broken("--tls-min-version", version, "VersionTLS12 or later")
-		}
-		if version == "VersionTLS13" {
-			continue // its suites are fixed, and the flag for the others has no effect
-		}
-		var weak []string
-		for _, suite := range c.Flags.List("tls-cipher-suites") {
-			if insecure[suite] {
-				weak = append(weak, suite)
-			}
-		}
-		if len(weak) > 0 {
-			v.Broken("--tls-cipher-suites", strings.Join(weak, ", "), "only suites with forward secrecy and authenticated encryption")
-		}
+		flag.WeakTLS(v, "--tls-min-version", version, "--tls-cipher-suites", c.Flags.List("tls-cipher-suites"))
 	}
 }
-
-// insecure are the suites that Go itself lists as such.
-var insecure = func() map[string]bool {
-	names := map[string]bool{}
-	for _, s := range tls.InsecureCipherSuites() {
-		names[s.Name] = true
-	}
-	return names
-}()

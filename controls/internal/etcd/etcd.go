@@ -34,10 +34,11 @@ func True(c *cluster.Component, name string) bool {
 }
 
 // Unread says why the settings cannot be told, or "". With a configuration file etcd
-// ignores its flags. A process that got no address by flag gets its settings from its
+// ignores its flags; a machine's facts give the file's settings in their place, and only
+// the file's name where it could not be read. A process that got no address by flag gets its settings from its
 // environment, which is not read: people use one way or the other, not both.
 func Unread(c *cluster.Component) string {
-	if file, ok := Setting(c, "config-file"); ok && file != "" {
+	if file, ok := Setting(c, "config-file"); ok && file != "" && (c.Object != nil || len(c.Flags.Names()) == 1) {
 		return "its settings stand in " + file + ", which was not read"
 	}
 	if _, ok := Setting(c, "listen-client-urls"); !ok && c.Object == nil {

@@ -5,6 +5,7 @@ package table
 
 import (
 	"embed"
+	"slices"
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -37,4 +38,28 @@ func Components(name string, judge func(c *cluster.Component, v *control.Verdict
 			judge(c, r.On(c.Ref, c.Source))
 		}
 	}
+}
+
+// SameAuthority reports whether two files of certificates, each on its machine, hold
+// the same authority: they are one path of one machine, or one key is in both.
+func SameAuthority(s *cluster.Snapshot, machineA, a, machineB, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	if machineA == machineB && a == b {
+		return true
+	}
+	keys := keysOf(s, machineB, b)
+	return slices.ContainsFunc(keysOf(s, machineA, a), func(k string) bool { return slices.Contains(keys, k) })
+}
+
+func keysOf(s *cluster.Snapshot, machine, path string) []string {
+	for _, m := range s.Machines() {
+		for _, f := range m.Files {
+			if m.Name == machine && f.Path == path {
+				return f.Keys
+			}
+		}
+	}
+	return nil
 }

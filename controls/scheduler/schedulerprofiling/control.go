@@ -28,7 +28,10 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for _, c := range s.Components("kube-scheduler") {
 		v := r.On(c.Ref, c.Source)
 
-		if file := c.Flags.Get("config", ""); file != "" {
+		// A machine's facts give the file's setting as the flag; a static pod's flag is
+		// ignored beside a file.
+		_, given := c.Flags.Lookup("profiling")
+		if file := c.Flags.Get("config", ""); file != "" && (!given || c.Object != nil) {
 			v.Unknown("--profiling", "profiling is configured in "+file+", which was not read")
 			continue
 		}

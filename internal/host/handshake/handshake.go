@@ -155,6 +155,8 @@ func (a *asker) learn(ctx context.Context, first reply) (*cluster.TLS, error) {
 	}
 	if chain := first.agreed.PeerCertificates; len(chain) > 0 {
 		t.Subject, t.Issuer, t.NotAfter = chain[0].Subject.String(), chain[0].Issuer.String(), chain[0].NotAfter
+		said := cluster.Describe(chain[0])
+		t.NotBefore, t.Key, t.Signature = said.NotBefore, said.Key, said.Signature
 		t.SelfSigned = selfMade(chain)
 	}
 	return t, nil

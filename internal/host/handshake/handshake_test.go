@@ -153,7 +153,8 @@ func TestAsk(t *testing.T) {
 			}
 			tt.want.Subject = tt.cert.Leaf.Subject.String()
 			tt.want.Issuer = tt.cert.Leaf.Issuer.String()
-			tt.want.NotAfter = tt.cert.Leaf.NotAfter
+			tt.want.NotAfter, tt.want.NotBefore = tt.cert.Leaf.NotAfter, tt.cert.Leaf.NotBefore
+			tt.want.Key, tt.want.Signature = "RSA 2048", tt.cert.Leaf.SignatureAlgorithm.String()
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("want -, got +\n%s", diff)
 			}
