@@ -234,7 +234,7 @@ func ParseFlags(args []string) Flags {
 		value := "true"
 		if n, v, found := strings.Cut(name, "="); found {
 			name, value = n, v
-		} else if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+		} else if i+1 < len(args) && (!strings.HasPrefix(args[i+1], "-") || negative(args[i+1])) {
 			i++
 			value = args[i]
 		}
@@ -243,6 +243,12 @@ func ParseFlags(args []string) Flags {
 		f.values[name] = append(f.values[name], value)
 	}
 	return f
+}
+
+// negative reports whether an argument is a number below zero rather than a flag.
+func negative(arg string) bool {
+	_, err := strconv.ParseFloat(arg, 64)
+	return err == nil
 }
 
 // CompleteFlags makes Flags from effective values.

@@ -1,7 +1,14 @@
 package cluster
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -215,6 +222,24 @@ func TestRefs(t *testing.T) {
 	} {
 		if got := ref.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edwards, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, key := range map[string]any{
+		"RSA 1024": &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}, "ECDSA 384": &curve.PublicKey, "Ed25519": edwards, "": nil,
+	} {
+		if got := Describe(&x509.Certificate{PublicKey: key, IsCA: true}); got.Key != want || !got.CA {
+			t.Errorf("Describe gives %q, want %q", got.Key, want)
 		}
 	}
 }

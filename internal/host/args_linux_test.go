@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
 func TestRedact(t *testing.T) {
@@ -138,6 +140,73 @@ func FuzzCmdline(f *testing.F) {
 		}
 		if slices.Contains(out, "--token=hunter2") {
 			t.Errorf("a token is left in %q", out)
+		}
+	})
+}
+
+func TestConfigArgs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		component, config string
+		argv, want        []string
+		fails             bool
+	}{
+		"a kube-proxy with a file heeds nothing else": {
+			"kube-proxy", "metricsBindAddress: 0.0.0.0:10249\nmode: nftables\nenableProfiling: true\niptables: {localhostNodePorts: false}\n",
+			[]string{"kube-proxy", "--config=/c", "--metrics-bind-address=127.0.0.1:1"},
+			[]string{
+				"kube-proxy", "--config=/c", "--healthz-bind-address=0.0.0.0:10256", "--metrics-bind-address=0.0.0.0:10249",
+				"--proxy-mode=nftables", "--iptables-localhost-nodeports=false", "--profiling=true",
+			},
+			false,
+		},
+		"what a file leaves out is as without one": {
+			"kube-proxy", "kind: KubeProxyConfiguration\n",
+			[]string{"kube-proxy", "--config", "/c"},
+			[]string{
+				"kube-proxy", "--config=/c", "--healthz-bind-address=0.0.0.0:10256", "--metrics-bind-address=127.0.0.1:10249",
+				"--proxy-mode=iptables", "--iptables-localhost-nodeports=true", "--profiling=false",
+			},
+			false,
+		},
+		"a scheduler goes on to heed its other flags": {
+			"kube-scheduler", "enableProfiling: false\n",
+			[]string{"kube-scheduler", "--config=/c", "--bind-address=::1", "--profiling"},
+			[]string{"kube-scheduler", "--config=/c", "--bind-address=::1", "--profiling", "--profiling=false"},
+			false,
+		},
+		"a scheduler profiles unless told": {
+			"kube-scheduler", "kind: KubeSchedulerConfiguration\n",
+			[]string{"kube-scheduler", "--config=/c"},
+			[]string{"kube-scheduler", "--config=/c", "--profiling=true"},
+			false,
+		},
+		"no YAML": {"kube-proxy", "a: [", []string{"kube-proxy"}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := configArgs(tt.component, tt.argv, []byte(tt.config))
+			if (err != nil) != tt.fails {
+				t.Fatalf("error %v", err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// FuzzConfigArgs: whatever a file says, its flags can be told apart again, and none is
+// added that nobody asked for.
+func FuzzConfigArgs(f *testing.F) {
+	for _, seed := range []string{"", "enableProfiling: true\nmode: ipvs\n", "metricsBindAddress: \"x --y=z\"\n", "a: [", "- 1\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, config []byte) {
+		got, err := configArgs("kube-proxy", []string{"kube-proxy", "--config=/c"}, config)
+		if err != nil {
+			return
+		}
+		if names := cluster.ParseFlags(got[1:]).Names(); len(got) != 7 || len(names) != 6 {
+			t.Errorf("%q gives %q", config, got)
 		}
 	})
 }

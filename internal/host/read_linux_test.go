@@ -2,8 +2,16 @@ package host
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -526,3 +534,48 @@ func mustReadlink(t *testing.T, name string) string {
 }
 
 const encryptionFile = "{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, resources: [{resources: [secrets], providers: [{secretbox: {keys: [{name: k, secret: a2V5}]}}]}]}"
+
+// What certificates say of themselves is read from files and from inside kubeconfigs;
+// a kubeconfig that holds nonsense in their place is a kubeconfig still.
+func TestCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "admin"},
+		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	f := newFake(t)
+	root := f.tree("host", map[string]string{
+		"etc/kubernetes/admin.conf":   "600 users:\n- user: {client-certificate-data: " + base64.StdEncoding.EncodeToString([]byte(text)) + "}\n",
+		"etc/kubernetes/strange.conf": "600 users:\n- user: {client-certificate-data: \"*\"}\n",
+		"etc/kubernetes/pki/ca.crt":   "644 " + text,
+	})
+	f.process(10, home, root, "kube-apiserver", "--client-ca-file=/etc/kubernetes/pki/ca.crt")
+	now := time.Date(2026, 6, 1, 12, 0, 0, 5, time.FixedZone("x", 3600))
+	m := f.read(Options{Now: func() time.Time { return now }}).Machines[0]
+	if want := time.Date(2026, 6, 1, 11, 0, 0, 0, time.UTC); !m.Seen.Equal(want) {
+		t.Errorf("seen is %s, want %s", m.Seen, want)
+	}
+	said := []cluster.CertificateFacts{{
+		Subject: "CN=admin", NotBefore: template.NotBefore, NotAfter: template.NotAfter, Key: "ECDSA 256", Signature: "ECDSA-SHA256",
+	}}
+	want := map[string][]cluster.CertificateFacts{
+		"/etc/kubernetes/admin.conf": said, "/etc/kubernetes/pki/ca.crt": said, "/etc/kubernetes/strange.conf": nil,
+	}
+	got := map[string][]cluster.CertificateFacts{}
+	for _, file := range m.Files {
+		if file.Role != cluster.Directory {
+			got[file.Path] = file.Certificates
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -567,7 +567,7 @@ func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.
 }
 
 func (r *Reader) lookedFlags() {
-	r.b.Looked(cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags)
+	r.b.Looked(cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags, cluster.ProxyFlags)
 }
 
 // isControlPlane reports whether a pod is one of kubeadm's static pods.

@@ -290,6 +290,7 @@ var needNames = map[cluster.Need]string{
 	cluster.ControllerManagerFlags: "kube-controller-manager's flags",
 	cluster.SchedulerFlags:         "kube-scheduler's flags",
 	cluster.EtcdFlags:              "etcd's flags",
+	cluster.ProxyFlags:             "kube-proxy's settings",
 	cluster.KubeletConfig:          "kubelet configurations",
 	cluster.HostFiles:              "files on machines",
 	cluster.Listeners:              "listening ports",

@@ -153,8 +153,9 @@ func TestAsk(t *testing.T) {
 			}
 			tt.want.Subject = tt.cert.Leaf.Subject.String()
 			tt.want.Issuer = tt.cert.Leaf.Issuer.String()
+			said := cluster.Describe(tt.cert.Leaf)
 			tt.want.NotAfter, tt.want.NotBefore = tt.cert.Leaf.NotAfter, tt.cert.Leaf.NotBefore
-			tt.want.Key, tt.want.Signature = "RSA 2048", tt.cert.Leaf.SignatureAlgorithm.String()
+			tt.want.Key, tt.want.Signature = said.Key, said.Signature
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("want -, got +\n%s", diff)
 			}
