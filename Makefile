@@ -14,6 +14,7 @@ GO ?= go
 # The same settings as lab/build.sh, so that tests share its compile cache.
 LABGO := GOFLAGS=-trimpath CGO_ENABLED=0 $(GO)
 FUZZTIME ?= 30s
+IMAGETAG ?= 1
 
 .PHONY: help
 help: ## list the targets
@@ -33,6 +34,10 @@ build: ## the bulwark binary, in bin/
 lab: ## the real Kubernetes components and the lab's images, in bin/lab/
 	lab/build.sh $(LAB)
 
+.PHONY: image
+image: build ## an image with bulwark, for `scan --nodes`: bin/bulwark-TAG.tar
+	cd lab && $(LABGO) run ./cmd/lab-images --bin $(CURDIR)/$(BIN) --out $(CURDIR)/$(BIN) --only bulwark:$(IMAGETAG)
+
 .PHONY: test
 test: build lab unit e2e ## everything: unit, CLI stories, and end to end on real clusters
 
@@ -44,7 +49,7 @@ unit: ## the tests that need no cluster, with the race detector
 	cd lab && $(LABGO) vet -tags e2e ./... && $(LABGO) test ./...
 
 .PHONY: e2e
-e2e: build lab ## the tests on real clusters that they start themselves
+e2e: build lab image ## the tests on real clusters that they start themselves
 	@[ "$$(id -u)" = 0 ] || echo "e2e: without root only the tests of a control plane alone run; sudo make e2e runs all"
 	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) $(LABGO) test -tags e2e -count=1 -timeout 60m ./e2e/...
 

@@ -140,6 +140,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 		newStatus(streams),
 		newEnter(streams),
 		newVersion(streams),
+		newHostFacts(streams),
 	)
 	root.AddCommand(newRender(streams))
 	root.AddCommand(newLabInternal(streams)...)

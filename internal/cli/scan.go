@@ -32,6 +32,7 @@ type scanOptions struct {
 	host     bool
 	all      bool
 	chart    chartOptions
+	nodes    nodesOptions
 
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
@@ -72,6 +73,9 @@ something is broken at or above --fail-on, which is 3.`,
   # on a control-plane machine, with its processes, files and ports
   sudo bulwark scan --host
 
+  # with the processes, files and ports of every node
+  bulwark scan --nodes --nodes-image registry.example/bulwark:0.1.0
+
   # manifests in a pull request; only what is grave ends with exit code 3
   bulwark scan ./deploy --fail-on high
 
@@ -100,6 +104,7 @@ something is broken at or above --fail-on, which is 3.`,
 	f.StringSliceVar(&o.controls, "controls", nil, "only these controls or families; a leading - leaves one out")
 	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
+	o.nodes.add(cmd)
 	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
 	f.StringSliceVarP(&o.chart.values, "values", "f", nil, "a `file` with values for the Helm charts, repeatable; later ones win")
 	f.StringArrayVar(&o.chart.set, "set", nil, "one value for the Helm charts, as `key=value`, repeatable")
@@ -122,6 +127,9 @@ func controlIDs() []string {
 func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	outputs, err := parseOutputs(o.outputs)
 	if err != nil {
+		return err
+	}
+	if err := o.nodes.check(paths); err != nil {
 		return err
 	}
 	chosen, err := controls.Select(o.controls)

@@ -51,24 +51,7 @@ func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
 	// cluster's, unless it holds the CA as well. With no such machine, this is the one.
 	own := facts.Machines[0]
 	onlyHost := len(facts.Machines) > 1 && !own.Holds(o.clusterCA)
-	for i, m := range facts.Machines {
-		if i > 0 || !onlyHost {
-			b.AddMachine(m)
-		}
-	}
-	for _, k := range facts.Kubelets {
-		b.AddKubelet(k)
-	}
-	for _, c := range facts.Configs {
-		if c.Machine != own.Name || !onlyHost {
-			b.AddConfig(c)
-		}
-	}
-	for _, g := range facts.Gaps {
-		if g.Scope != own.Name || !onlyHost {
-			b.Gap(g)
-		}
-	}
+	addFacts(b, facts, func(machine string) bool { return machine != own.Name || !onlyHost })
 	b.Looked(cluster.HostFiles, cluster.Listeners)
 	return nil
 }
@@ -98,12 +81,16 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 		o.clusterCA = cluster.KeyIDs(config.CAData)
 	}
 	b := cluster.NewBuilder(name, true)
-	return b, kube.Read(ctx, config, b, kube.Options{
+	err = kube.Read(ctx, config, b, kube.Options{
 		Namespace: *o.kube.Namespace,
 		Progress: func(what string, objects int) {
 			p.say("reading %s from %s: %d objects", what, name, objects)
 		},
 	})
+	if err == nil && o.nodes.ask {
+		err = o.readNodes(ctx, config, b, p)
+	}
+	return b, err
 }
 
 // kubeconfigError says in one line why there is no cluster to talk to.

@@ -33,6 +33,7 @@ type progress struct {
 	mu    sync.Mutex
 	text  string
 	shown bool
+	quiet bool
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
@@ -60,6 +61,10 @@ func startProgress(out io.Writer) *progress {
 				continue
 			}
 			p.mu.Lock()
+			if p.quiet {
+				p.mu.Unlock()
+				continue
+			}
 			line := fmt.Sprintf("%c %s %.0fs", frames[n%len(frames)], p.text, time.Since(began).Seconds())
 			if r := []rune(line); len(r) > p.width-1 {
 				line = string(r[:p.width-1])
@@ -87,6 +92,19 @@ func (p *progress) print(format string, args ...any) {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
 	fmt.Fprintf(p.out, format, args...)
+}
+
+// pause takes the line away while somebody is asked something.
+func (p *progress) pause() (resume func()) {
+	set := func(quiet bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.quiet = quiet; quiet && p.shown {
+			fmt.Fprint(p.out, "\r\x1b[K")
+		}
+	}
+	set(true)
+	return func() { set(false) }
 }
 
 // end takes the line away. It may be called more than once.

@@ -49,8 +49,13 @@ func main() {
 	bin := flag.String("bin", "", "`folder` of the programs")
 	out := flag.String("out", "", "`folder` for the tarballs")
 	coredns := flag.String("coredns", "latest", "`tag` for the image of CoreDNS")
+	only := flag.String("only", "", "pack nothing but this `image`: name:tag of the program of that name")
 	flag.Parse()
-	for _, image := range images(*coredns) {
+	list := images(*coredns)
+	if program, _, ok := strings.Cut(*only, ":"); ok {
+		list = []image{{name: *only, program: program, user: "65532:65532"}}
+	}
+	for _, image := range list {
 		if err := image.write(*bin, *out); err != nil {
 			fmt.Fprintf(os.Stderr, "lab-images: error: image %s: %v\n", image.name, err)
 			os.Exit(1)
