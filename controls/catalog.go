@@ -6,10 +6,21 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/admission/auditonly"
 	"github.com/bulwark-k8s/bulwark/controls/admission/blockssystem"
 	"github.com/bulwark-k8s/bulwark/controls/admission/deadwebhook"
+	"github.com/bulwark-k8s/bulwark/controls/admission/ephemeralgap"
+	"github.com/bulwark-k8s/bulwark/controls/admission/exactmatch"
 	"github.com/bulwark-k8s/bulwark/controls/admission/ignoresfailure"
 	"github.com/bulwark-k8s/bulwark/controls/admission/imagepolicyopen"
+	"github.com/bulwark-k8s/bulwark/controls/admission/lostpolicy"
+	"github.com/bulwark-k8s/bulwark/controls/admission/mutationignored"
+	"github.com/bulwark-k8s/bulwark/controls/admission/neverapplies"
+	"github.com/bulwark-k8s/bulwark/controls/admission/paramallow"
 	"github.com/bulwark-k8s/bulwark/controls/admission/podsecurityexemptions"
+	"github.com/bulwark-k8s/bulwark/controls/admission/secretsleave"
+	"github.com/bulwark-k8s/bulwark/controls/admission/unboundmutation"
 	"github.com/bulwark-k8s/bulwark/controls/admission/unboundpolicy"
+	"github.com/bulwark-k8s/bulwark/controls/admission/weakensmutation"
+	"github.com/bulwark-k8s/bulwark/controls/aggregation/deadservice"
+	"github.com/bulwark-k8s/bulwark/controls/aggregation/unverified"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/anonymousrequests"
 	"github.com/bulwark-k8s/bulwark/controls/apiserver/apiprofiling"
@@ -173,10 +184,21 @@ var catalog = byID(
 		auditonly.Control,
 		blockssystem.Control,
 		deadwebhook.Control,
+		ephemeralgap.Control,
+		exactmatch.Control,
 		ignoresfailure.Control,
 		imagepolicyopen.Control,
+		lostpolicy.Control,
+		mutationignored.Control,
+		neverapplies.Control,
+		paramallow.Control,
 		podsecurityexemptions.Control,
+		secretsleave.Control,
+		unboundmutation.Control,
 		unboundpolicy.Control,
+		weakensmutation.Control,
+		deadservice.Control,
+		unverified.Control,
 		anonymousrequests.Control,
 		apiprofiling.Control,
 		apitls.Control,

@@ -7,7 +7,9 @@ import (
 )
 
 func TestEvaluate(t *testing.T) {
-	core := func(resources ...string) []cluster.AuditResources { return []cluster.AuditResources{{Resources: resources}} }
+	core := func(resources ...string) []cluster.AuditResources {
+		return []cluster.AuditResources{{Resources: resources}}
+	}
 	p := &cluster.AuditPolicy{OmitStages: []string{"RequestReceived"}, Rules: []cluster.AuditRule{
 		{Level: "None", Users: []string{"system:kube-proxy"}, Verbs: []string{"watch"}},
 		{Level: "None", NonResourceURLs: []string{"/healthz*", "/version"}},
