@@ -72,9 +72,12 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/file/staticmanifest"
 	"github.com/bulwark-k8s/bulwark/controls/image/frozenregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/latest"
+	"github.com/bulwark-k8s/bulwark/controls/image/openregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/undigested"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/anyhost"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/nobackend"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/opengateway"
+	"github.com/bulwark-k8s/bulwark/controls/ingress/plaingateway"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/plainhttp"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/retirednginx"
 	"github.com/bulwark-k8s/bulwark/controls/ingress/snippet"
@@ -94,11 +97,17 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/namespace/podsecurity"
 	"github.com/bulwark-k8s/bulwark/controls/namespace/usesdefault"
 	"github.com/bulwark-k8s/bulwark/controls/network/allowall"
+	"github.com/bulwark-k8s/bulwark/controls/network/anynamespace"
 	"github.com/bulwark-k8s/bulwark/controls/network/defaultdeny"
 	"github.com/bulwark-k8s/bulwark/controls/network/isolation"
 	"github.com/bulwark-k8s/bulwark/controls/network/metadata"
 	"github.com/bulwark-k8s/bulwark/controls/network/selectsnothing"
+	"github.com/bulwark-k8s/bulwark/controls/network/unenforced"
 	"github.com/bulwark-k8s/bulwark/controls/node"
+	"github.com/bulwark-k8s/bulwark/controls/node/oldruntime"
+	"github.com/bulwark-k8s/bulwark/controls/node/oldsystem"
+	"github.com/bulwark-k8s/bulwark/controls/node/unsupported"
+	"github.com/bulwark-k8s/bulwark/controls/node/untainted"
 	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
 	"github.com/bulwark-k8s/bulwark/controls/pod/apparmor"
 	"github.com/bulwark-k8s/bulwark/controls/pod/capabilities"
@@ -112,6 +121,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostport"
 	"github.com/bulwark-k8s/bulwark/controls/pod/hostprobe"
 	"github.com/bulwark-k8s/bulwark/controls/pod/longtoken"
+	"github.com/bulwark-k8s/bulwark/controls/pod/mountpropagation"
 	"github.com/bulwark-k8s/bulwark/controls/pod/privileged"
 	"github.com/bulwark-k8s/bulwark/controls/pod/privilegeescalation"
 	"github.com/bulwark-k8s/bulwark/controls/pod/procmount"
@@ -119,6 +129,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/pod/rootuser"
 	"github.com/bulwark-k8s/bulwark/controls/pod/runtimesocket"
 	"github.com/bulwark-k8s/bulwark/controls/pod/seccomp"
+	"github.com/bulwark-k8s/bulwark/controls/pod/seccompannotation"
 	"github.com/bulwark-k8s/bulwark/controls/pod/selinux"
 	"github.com/bulwark-k8s/bulwark/controls/pod/sharedprocesses"
 	"github.com/bulwark-k8s/bulwark/controls/pod/sysctls"
@@ -130,6 +141,8 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/rbac/aggregated"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/anonymousgrant"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/apiservices"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/bindnamed"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/changedefinitions"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/changenamespaces"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/changenetwork"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/changenodes"
@@ -141,18 +154,22 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/rbac/endpoints"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/escalate"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/everyone"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/flowcontrol"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/impersonate"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/impersonatenamed"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/masters"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/missingaccount"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/missingrole"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/namespaceaccounts"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/nodegroup"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/nodelogs"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/nodesproxy"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/podexec"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/portforward"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/readsecrets"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/signcertificates"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/systemconfig"
+	"github.com/bulwark-k8s/bulwark/controls/rbac/trustbundles"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/webhookconfigurations"
 	"github.com/bulwark-k8s/bulwark/controls/rbac/wildcard"
 	"github.com/bulwark-k8s/bulwark/controls/scheduler"
@@ -165,14 +182,20 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/secret/lastapplied"
 	"github.com/bulwark-k8s/bulwark/controls/secret/literal"
 	"github.com/bulwark-k8s/bulwark/controls/service/externalips"
+	"github.com/bulwark-k8s/bulwark/controls/service/externalname"
 	"github.com/bulwark-k8s/bulwark/controls/service/nodeport"
 	"github.com/bulwark-k8s/bulwark/controls/service/selectsnobody"
 	"github.com/bulwark-k8s/bulwark/controls/storage/hostpathvolume"
+	"github.com/bulwark-k8s/bulwark/controls/workload/controlplane"
+	"github.com/bulwark-k8s/bulwark/controls/workload/deviceadmin"
 	"github.com/bulwark-k8s/bulwark/controls/workload/exposedescape"
+	"github.com/bulwark-k8s/bulwark/controls/workload/fixednode"
+	"github.com/bulwark-k8s/bulwark/controls/workload/miner"
 	"github.com/bulwark-k8s/bulwark/controls/workload/nakedpod"
 	"github.com/bulwark-k8s/bulwark/controls/workload/openconsole"
 	"github.com/bulwark-k8s/bulwark/controls/workload/resources"
 	"github.com/bulwark-k8s/bulwark/controls/workload/sshserver"
+	"github.com/bulwark-k8s/bulwark/controls/workload/systempriority"
 	"github.com/bulwark-k8s/bulwark/controls/workload/takeover"
 	"github.com/bulwark-k8s/bulwark/controls/workload/tiller"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -245,9 +268,12 @@ var catalog = byID(
 		staticmanifest.Control,
 		frozenregistry.Control,
 		latest.Control,
+		openregistry.Control,
 		undigested.Control,
 		anyhost.Control,
 		nobackend.Control,
+		opengateway.Control,
+		plaingateway.Control,
 		plainhttp.Control,
 		retirednginx.Control,
 		snippet.Control,
@@ -264,10 +290,16 @@ var catalog = byID(
 		podsecurity.Control,
 		usesdefault.Control,
 		allowall.Control,
+		anynamespace.Control,
 		defaultdeny.Control,
 		isolation.Control,
 		metadata.Control,
 		selectsnothing.Control,
+		unenforced.Control,
+		oldruntime.Control,
+		oldsystem.Control,
+		unsupported.Control,
+		untainted.Control,
 		versionskew.Control,
 		apparmor.Control,
 		capabilities.Control,
@@ -281,6 +313,7 @@ var catalog = byID(
 		hostport.Control,
 		hostprobe.Control,
 		longtoken.Control,
+		mountpropagation.Control,
 		privileged.Control,
 		privilegeescalation.Control,
 		procmount.Control,
@@ -288,6 +321,7 @@ var catalog = byID(
 		rootuser.Control,
 		runtimesocket.Control,
 		seccomp.Control,
+		seccompannotation.Control,
 		selinux.Control,
 		sharedprocesses.Control,
 		sysctls.Control,
@@ -299,6 +333,8 @@ var catalog = byID(
 		aggregated.Control,
 		anonymousgrant.Control,
 		apiservices.Control,
+		bindnamed.Control,
+		changedefinitions.Control,
 		changenamespaces.Control,
 		changenetwork.Control,
 		changenodes.Control,
@@ -310,18 +346,22 @@ var catalog = byID(
 		endpoints.Control,
 		escalate.Control,
 		everyone.Control,
+		flowcontrol.Control,
 		impersonate.Control,
+		impersonatenamed.Control,
 		masters.Control,
 		missingaccount.Control,
 		missingrole.Control,
 		namespaceaccounts.Control,
 		nodegroup.Control,
+		nodelogs.Control,
 		nodesproxy.Control,
 		podexec.Control,
 		portforward.Control,
 		readsecrets.Control,
 		signcertificates.Control,
 		systemconfig.Control,
+		trustbundles.Control,
 		webhookconfigurations.Control,
 		wildcard.Control,
 		schedulerprofiling.Control,
@@ -333,14 +373,20 @@ var catalog = byID(
 		lastapplied.Control,
 		literal.Control,
 		externalips.Control,
+		externalname.Control,
 		nodeport.Control,
 		selectsnobody.Control,
 		hostpathvolume.Control,
+		controlplane.Control,
+		deviceadmin.Control,
 		exposedescape.Control,
+		fixednode.Control,
+		miner.Control,
 		nakedpod.Control,
 		openconsole.Control,
 		resources.Control,
 		sshserver.Control,
+		systempriority.Control,
 		takeover.Control,
 		tiller.Control,
 	},
