@@ -53,6 +53,12 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/authorization/latewebhook"
 	"github.com/bulwark-k8s/bulwark/controls/authorization/longcache"
 	"github.com/bulwark-k8s/bulwark/controls/certificate"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/defaultrole"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/gkemetadata"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/plaindisk"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/publicnode"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/retiredidentity"
+	"github.com/bulwark-k8s/bulwark/controls/cloud/statickeys"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmbind"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
@@ -70,6 +76,19 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/file/privatekey"
 	"github.com/bulwark-k8s/bulwark/controls/file/secretconfig"
 	"github.com/bulwark-k8s/bulwark/controls/file/staticmanifest"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/blockingbudget"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/deadscaler"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/duplicatevariable"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/missingreference"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/nobudget"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/nolimits"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/noquota"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/probeport"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/readiness"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/removedapi"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/singlereplica"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/targetport"
+	"github.com/bulwark-k8s/bulwark/controls/hygiene/unboundrole"
 	"github.com/bulwark-k8s/bulwark/controls/image/frozenregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/latest"
 	"github.com/bulwark-k8s/bulwark/controls/image/openregistry"
@@ -252,6 +271,12 @@ var catalog = byID(
 		filemodes.Control,
 		latewebhook.Control,
 		longcache.Control,
+		defaultrole.Control,
+		gkemetadata.Control,
+		plaindisk.Control,
+		publicnode.Control,
+		retiredidentity.Control,
+		statickeys.Control,
 		kcmbind.Control,
 		kcmprofiling.Control,
 		sharedcredentials.Control,
@@ -266,6 +291,19 @@ var catalog = byID(
 		privatekey.Control,
 		secretconfig.Control,
 		staticmanifest.Control,
+		blockingbudget.Control,
+		deadscaler.Control,
+		duplicatevariable.Control,
+		missingreference.Control,
+		nobudget.Control,
+		nolimits.Control,
+		noquota.Control,
+		probeport.Control,
+		readiness.Control,
+		removedapi.Control,
+		singlereplica.Control,
+		targetport.Control,
+		unboundrole.Control,
 		frozenregistry.Control,
 		latest.Control,
 		openregistry.Control,

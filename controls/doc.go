@@ -34,16 +34,25 @@ func Find(id string) (*control.Control, bool) {
 	return catalog[i], true
 }
 
+// Optional are the families that are checked only where somebody asks for them.
+var Optional = []string{"hygiene"}
+
 // Select returns the controls that patterns name: an ID ("pod.privileged"), a family
 // ("pod") or either with a leading "-" to leave it out. Patterns apply in order; with
-// none, or with only exclusions, the start is every control. A pattern that names
-// nothing is an error, because a gate with a typing mistake must not stay open.
-func Select(patterns []string) ([]*control.Control, error) {
-	chosen := map[string]bool{}
-	if !slices.ContainsFunc(patterns, func(p string) bool { return !strings.HasPrefix(p, "-") }) {
-		for _, c := range catalog {
-			chosen[c.ID] = true
+// none, or with only exclusions, the start is every control but the optional families
+// that with does not name. A pattern that names nothing is an error, because a gate with
+// a typing mistake must not stay open.
+func Select(patterns []string, with ...string) ([]*control.Control, error) {
+	for _, family := range with {
+		if !slices.Contains(Optional, family) {
+			return nil, fmt.Errorf("family %q: want one of %s", family, strings.Join(Optional, ", "))
 		}
+	}
+	chosen := map[string]bool{}
+	plain := !slices.ContainsFunc(patterns, func(p string) bool { return !strings.HasPrefix(p, "-") })
+	for _, c := range catalog {
+		family, _, _ := strings.Cut(c.ID, ".")
+		chosen[c.ID] = slices.Contains(with, family) || plain && !slices.Contains(Optional, family)
 	}
 	for _, p := range patterns {
 		name, drop := strings.CutPrefix(p, "-")

@@ -28,6 +28,7 @@ import (
 type scanOptions struct {
 	outputs  []string
 	controls []string
+	with     []string
 	failOn   string
 	host     bool
 	all      bool
@@ -89,6 +90,9 @@ something is broken at or above --fail-on, which is 3.`,
   bulwark scan ./chart --values prod.yaml --set image.tag=1.2
   bulwark scan ./overlays
 
+  # also what keeps workloads available: probes, budgets, quotas, removed APIs
+  bulwark scan ./deploy --with hygiene
+
   # only some controls
   kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,6 +106,7 @@ something is broken at or above --fail-on, which is 3.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
 	f.StringSliceVar(&o.controls, "controls", nil, "only these controls or families; a leading - leaves one out")
+	f.StringSliceVar(&o.with, "with", nil, "also these `families`, which are off by default: "+strings.Join(controls.Optional, ", "))
 	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
 	o.nodes.add(cmd)
@@ -112,6 +117,7 @@ something is broken at or above --fail-on, which is 3.`,
 	kubeFlags.AddFlags(f)
 	complete(cmd, "output", report.Names()...)
 	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")
+	complete(cmd, "with", controls.Optional...)
 	complete(cmd, "controls", controlIDs()...)
 	return cmd
 }
@@ -132,7 +138,10 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err := o.nodes.check(paths); err != nil {
 		return err
 	}
-	chosen, err := controls.Select(o.controls)
+	chosen, err := controls.Select(o.controls, o.with...)
+	if err != nil && strings.HasPrefix(err.Error(), "family") {
+		return misuse("", "--with: %w", err)
+	}
 	if err != nil {
 		return misuse("`bulwark explain` lists them", "--controls: %w", err)
 	}
