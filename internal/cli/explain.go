@@ -2,13 +2,14 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/bulwark-k8s/bulwark/controls"
+	"github.com/bulwark-k8s/bulwark/internal/control"
 )
 
 func newExplain(streams genericiooptions.IOStreams) *cobra.Command {
@@ -30,15 +31,17 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				w := tabwriter.NewWriter(streams.Out, 0, 0, 2, ' ', 0)
-				for _, c := range controls.All() {
+				for _, c := range allControls() {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", c.ID, c.Severity, c.Title)
 				}
 				return w.Flush()
 			}
-			c, ok := controls.Find(args[0])
-			if !ok {
+			all := allControls()
+			i := slices.IndexFunc(all, func(c *control.Control) bool { return c.ID == args[0] })
+			if i < 0 {
 				return misuse(nearest(args[0]), "control %q: no such ID", args[0])
 			}
+			c := all[i]
 			fmt.Fprintf(streams.Out, "%s  (%s, since %s)\n%s\n\n%s", c.ID, c.Severity, c.Since, c.Title, c.Doc)
 			if len(c.Refs) > 0 {
 				var refs []string
@@ -56,7 +59,7 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 func nearest(id string) string {
 	var near []string
 	for part := range strings.SplitSeq(id, ".") {
-		for _, c := range controls.All() {
+		for _, c := range allControls() {
 			if len(part) > 2 && strings.Contains(c.ID, part) && len(near) < 5 {
 				near = append(near, c.ID)
 			}

@@ -34,6 +34,7 @@ type scanOptions struct {
 	all      bool
 	chart    chartOptions
 	nodes    nodesOptions
+	stand    standOptions
 
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
@@ -67,7 +68,8 @@ point into their sources. With --host it also reads the machine it runs on:
 processes, files, listening ports.
 
 What could not be read is unknown, never passed: the exit code is then 4, unless
-something is broken at or above --fail-on, which is 3.`,
+something is broken at or above --fail-on, which is 3. What is waived, and what
+--baseline has already, is shown and does not count for that.`,
 		Example: `  # the cluster of the current context
   bulwark scan
 
@@ -93,6 +95,9 @@ something is broken at or above --fail-on, which is 3.`,
   # also what keeps workloads available: probes, budgets, quotas, removed APIs
   bulwark scan ./deploy --with hygiene
 
+  # in a pull request of a repository with a past: fail on what is new
+  bulwark scan ./deploy --baseline main.json
+
   # only some controls
   kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,7 +119,9 @@ something is broken at or above --fail-on, which is 3.`,
 	f.StringSliceVarP(&o.chart.values, "values", "f", nil, "a `file` with values for the Helm charts, repeatable; later ones win")
 	f.StringArrayVar(&o.chart.set, "set", nil, "one value for the Helm charts, as `key=value`, repeatable")
 	f.StringVar(&o.chart.release, "release-name", "", "the release's name for the Helm charts (default release-name)")
+	o.stand.addFlags(f)
 	kubeFlags.AddFlags(f)
+	complete(cmd, "waivers", "all", "file", "none")
 	complete(cmd, "output", report.Names()...)
 	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")
 	complete(cmd, "with", controls.Optional...)
@@ -151,6 +158,10 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 			return misuse("", "--fail-on: %w, or none", err)
 		}
 	}
+	stand, err := o.stand.read(paths)
+	if err != nil {
+		return err
+	}
 
 	started := time.Now()
 	p := startProgress(o.streams.ErrOut)
@@ -161,13 +172,15 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	}
 	p.say("checking %d controls", len(chosen))
 	result := scan.Run(snapshot, chosen)
-	result.Started, result.Took, result.Version = started, time.Since(started), version()
+	result.Started, result.Version = started, version()
+	stand.apply(result, snapshot)
+	result.Took = time.Since(started)
 	p.end()
 
 	if err := o.write(result, outputs); err != nil {
 		return err
 	}
-	switch worst := result.Worst(); {
+	switch worst := result.Gate(); {
 	case threshold > 0 && worst >= threshold:
 		return &exitError{code: exitBroken}
 	case result.Count().Incomplete:

@@ -155,8 +155,8 @@ func (r *Reader) ReadPath(ctx context.Context, root string) error {
 			}
 			return nil
 		}
-		if r.File != nil && r.File(path) {
-			return nil
+		if name == ".bulwark.yaml" || r.File != nil && r.File(path) {
+			return nil // what may stand, and what was rendered
 		}
 		if d.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
 			r.readFile(path, false)

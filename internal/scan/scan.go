@@ -271,6 +271,12 @@ func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
 			Reason:  g.Reason,
 		})
 	}
+	res.settle()
+	return res
+}
+
+// settle works out the outcome from what was counted.
+func (res *ControlResult) settle() {
 	switch {
 	case res.Broken > 0:
 		res.Outcome = control.Broken
@@ -281,6 +287,17 @@ func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
 	default:
 		res.Outcome, res.Reason = control.NotApplicable, NothingToJudge
 	}
+}
+
+// Judged is the answer of a control that was checked outside of Run.
+func Judged(c *control.Control, report *control.Report) *ControlResult {
+	res := &ControlResult{Control: c}
+	collect(res, report, nil)
+	res.settle()
+	for _, f := range res.Findings {
+		f.Rank(c, nil)
+	}
+	res.order()
 	return res
 }
 

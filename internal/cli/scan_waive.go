@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulwark-k8s/bulwark/controls"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/compare"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/waiver"
+)
+
+// standOptions are the flags that say which faults may stand.
+type standOptions struct {
+	config   string
+	waivers  string
+	baseline string
+}
+
+func (o *standOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.config, "config", "", "the `file` with waivers (default "+waiver.FileName+" beside each PATH and in the working folder)")
+	f.StringVar(&o.waivers, "waivers", "all", "which waivers count: all, file (no annotations) or none")
+	f.StringVar(&o.baseline, "baseline", "", "an older JSON report: only what it does not have ends with exit code 3")
+}
+
+// A stand is what may stand, read before the scan so that a mistake costs no time.
+type stand struct {
+	written     []*waiver.Waiver
+	annotations bool
+	none        bool
+	name        string
+	baseline    *compare.Report
+}
+
+func (o *standOptions) read(paths []string) (*stand, error) {
+	s := &stand{annotations: o.waivers == "all", none: o.waivers == "none"}
+	switch o.waivers {
+	case "all", "file", "none":
+	default:
+		return nil, misuse("", "--waivers: %q: want all, file or none", o.waivers)
+	}
+	if s.none && o.config != "" {
+		return nil, misuse("leave out one of them", "--config and --waivers none: the file would not be read")
+	}
+	if !s.none {
+		if err := s.readFiles(o.config, paths); err != nil {
+			return nil, err
+		}
+	}
+	if o.baseline != "" {
+		var err error
+		if s.baseline, err = readReport(o.baseline); err != nil {
+			return nil, fmt.Errorf("--baseline %w", err)
+		}
+		s.name = o.baseline
+	}
+	return s, nil
+}
+
+func (s *stand) readFiles(config string, paths []string) error {
+	files := []string{config}
+	if config == "" {
+		files = beside(paths)
+	}
+	for _, file := range files {
+		data, err := readBounded(file, waiver.MaxFileSize)
+		if config == "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, cause(err))
+		}
+		f, err := waiver.Parse(file, data, knownControl)
+		if err != nil {
+			return &exitError{code: exitFailed, err: err, hint: "docs/waivers.md shows how a waiver is written"}
+		}
+		s.written = append(s.written, f.Waivers...)
+		s.annotations = s.annotations && !f.IgnoreAnnotations
+	}
+	return nil
+}
+
+// beside are the places where a file of waivers is looked for, each once.
+func beside(paths []string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, p := range slices.Concat(paths, []string{"."}) {
+		if p == "-" {
+			continue
+		}
+		if info, err := os.Stat(p); err != nil || !info.IsDir() {
+			p = filepath.Dir(p)
+		}
+		file := filepath.Join(p, waiver.FileName)
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			abs = file
+		}
+		if !seen[abs] {
+			seen[abs] = true
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
+// knownControl reports whether a control, a family or a pattern names anything.
+func knownControl(pattern string) bool {
+	if strings.Trim(pattern, "*") == "" {
+		return true
+	}
+	for _, c := range controls.All() {
+		if waiver.Names(pattern, c.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply marks what may stand.
+func (s *stand) apply(r *scan.Result, snapshot *cluster.Snapshot) {
+	if !s.none {
+		waiver.Apply(r, snapshot, s.written, waiver.Options{Now: r.Started, Known: knownControl, Annotations: s.annotations})
+	}
+	if s.baseline != nil {
+		compare.Mark(r, s.name, s.baseline)
+	}
+}
+
+// allControls are the catalogue and the controls that judge waivers.
+func allControls() []*control.Control { return append(controls.All(), waiver.Controls()...) }
+
+func readReport(file string) (*compare.Report, error) {
+	data, err := readBounded(file, compare.MaxReportSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, cause(err))
+	}
+	r, err := compare.Read(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+// readBounded reads a file up to a size.
+func readBounded(file string, size int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, size+1))
+	if err == nil && int64(len(data)) > size {
+		err = fmt.Errorf("it is larger than %d bytes", size)
+	}
+	return data, err
+}
