@@ -1,4 +1,5 @@
-// Package netpol reads what a NetworkPolicy means. It selects no pods and knows no cluster.
+// Package netpol reads what policies of the network mean, Kubernetes' own and those of
+// Cilium and Calico, and which pods they isolate.
 package netpol
 
 import (

@@ -25,7 +25,7 @@ var Control = &control.Control{
 	Severity: control.Low,
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Namespaces},
-	With:     append([]cluster.Need{cluster.NetworkPolicies}, cluster.Workloads...),
+	With:     append(slices.Clone(cluster.Isolation), cluster.Workloads...),
 	Check:    check,
 	Refs:     []control.Ref{control.CIS("5.3.2"), control.NSA("Network separation")},
 	Doc:      doc,
@@ -36,6 +36,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		policies[o.Namespace] = append(policies[o.Namespace], np)
 	}
+	others := netpol.New(s)
 	for _, o := range s.Kind("Namespace") {
 		pods := s.PodsIn(o.Name)
 		if o.Name == "kube-system" {
@@ -45,8 +46,15 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue // nobody is there, or each pod is reported by network.isolation
 		}
 		v := r.Object(o)
+		next := others.Next(o.Name)
+		if next.Unsure != "" {
+			continue // another network's policy that may catch it
+		}
 		var missing []string
 		for _, direction := range []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress} {
+			if direction == networkingv1.PolicyTypeIngress && next.Ingress || direction == networkingv1.PolicyTypeEgress && next.Egress {
+				continue
+			}
 			if !caught(policies[o.Name], direction) && isolated(pods, policies[o.Name], direction) {
 				missing = append(missing, strings.ToLower(string(direction)))
 			}
