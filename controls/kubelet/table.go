@@ -79,7 +79,7 @@ var Controls = table.Of(
 		Check: each(healthBind),
 	},
 	&control.Control{
-		ID: "kubelet.streamtimeout", Title: "Idle sessions into containers stay open for ever", Severity: control.Low,
+		ID: "kubelet.streamtimeout", Title: "Kubelet sets no time for idle sessions", Severity: control.Low,
 		Refs:  []control.Ref{control.CIS("4.2.5"), control.MITRE("T1499")},
 		Check: streamTimeout,
 	},

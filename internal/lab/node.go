@@ -36,7 +36,7 @@ const (
 
 // nodeProcesses are what makes a machine a node. images are the archives in
 // the components' images folder, by file name.
-func nodeProcesses(t topology, h host, images []string) []machine.Process {
+func nodeProcesses(p KubeletProfile, t topology, h host, images []string) []machine.Process {
 	process := func(name string, args []string, after ...machine.Condition) machine.Process {
 		return machine.Process{
 			Name: name, Path: "/usr/local/bin/" + name, Args: args,
@@ -65,21 +65,28 @@ func nodeProcesses(t topology, h host, images []string) []machine.Process {
 		return machine.Condition{Probe: &probe.Probe{URL: t.Server + "/readyz", Kubeconfig: kubernetesDir + "/" + kubeconfig}}
 	}
 	return append(processes,
-		process("kubelet", kubeletArgs(h), append(imported, ready("kubelet.conf"))...),
+		process("kubelet", kubeletArgs(p, h), append(imported, ready("kubelet.conf"))...),
 		process("kube-proxy", []string{"--config=" + kubeProxyConfig}, ready("kube-proxy.conf")),
 		process("lab-net", []string{"--kubeconfig", kubernetesDir + "/lab-net.conf", "--node", h.Name, "--cni-dir", cniConfigDir},
 			ready("lab-net.conf")),
 	)
 }
 
-func kubeletArgs(h host) []string {
-	return []string{
+func kubeletArgs(p KubeletProfile, h host) []string {
+	args := []string{
 		"--config=" + kubeletConfig,
 		"--kubeconfig=" + kubernetesDir + "/kubelet.conf",
 		"--hostname-override=" + h.Name,
 		"--node-ip=" + h.IP.String(),
 	}
+	if p.StreamingIdleTimeout == never {
+		args = append(args, "--streaming-connection-idle-timeout="+never)
+	}
+	return args
 }
+
+// never is what only the flag can say: in a file it is the same as absent.
+const never = "0s"
 
 // nodeHealth is how a node's processes are asked from the host, by name.
 // Kubelets are asked as the apiserver does it, with its identity, from the
@@ -151,7 +158,7 @@ func kubeletConfiguration(p KubeletProfile, serving bool, cgroupRoot string) ([]
 	set(len(p.TLS.CipherSuites) > 0, "tlsCipherSuites", p.TLS.CipherSuites)
 	set(p.PodPidsLimit > 0, "podPidsLimit", p.PodPidsLimit)
 	set(p.EventRecordQPS > 0, "eventRecordQPS", p.EventRecordQPS)
-	set(p.StreamingIdleTimeout != "", "streamingConnectionIdleTimeout", p.StreamingIdleTimeout)
+	set(p.StreamingIdleTimeout != "" && p.StreamingIdleTimeout != never, "streamingConnectionIdleTimeout", p.StreamingIdleTimeout)
 	return yaml.Marshal(d)
 }
 

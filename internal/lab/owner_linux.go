@@ -328,7 +328,7 @@ func specs(p Profile, t topology, c components, executable string) ([]machine.Sp
 		case controlPlane:
 			s.Processes = controlPlaneProcesses(p, t, h, binary)
 		case worker:
-			s.Processes = nodeProcesses(t, h, images)
+			s.Processes = nodeProcesses(p.Kubelet, t, h, images)
 		}
 		all = append(all, s)
 	}

@@ -46,7 +46,7 @@ func describe(t *testing.T, p Profile, top topology) string {
 	for _, h := range top.Hosts {
 		processes := controlPlaneProcesses(p, top, h, func(name string) string { return "/components/" + name })
 		if h.Role == worker {
-			processes = nodeProcesses(top, h, []string{"pause-1.tar"})
+			processes = nodeProcesses(p.Kubelet, top, h, []string{"pause-1.tar"})
 		}
 		for _, process := range processes {
 			fmt.Fprintf(&out, "# %s: %s\n%s\n", h.Name, process.Name, process.Path)

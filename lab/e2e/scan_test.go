@@ -29,7 +29,7 @@ func TestHardenedIsClean(t *testing.T) {
 // weaknesses maps each item of docs/lab.md's list of what is weak to the controls
 // that must name it.
 var weaknesses = map[string][]string{
-	"etcd on plain HTTP":                     {"etcd.plainclient", "listener.plainlistener"},
+	"etcd on plain HTTP":                     {"etcd.plainclient", "apiserver.etcdplain", "listener.plainlistener"},
 	"etcd without client certificates":       {"etcd.clientcerts", "listener.noclientcert"},
 	"anonymous access with a binding":        {"apiserver.anonymousrequests", "rbac.anonymousgrant"},
 	"kubelet anonymous":                      {"kubelet.anonymouskubelet"},
@@ -39,11 +39,18 @@ var weaknesses = map[string][]string{
 	"no NodeRestriction":                     {"apiserver.noderestriction"},
 	"no encryption at rest":                  {"apiserver.encryption"},
 	"no audit log":                           {"apiserver.auditlog"},
-	"old TLS versions and weak ciphers":      {"apiserver.apitls", "listener.oldtls"},
-	"profiling":                              {"apiserver.apiprofiling", "controllermanager.kcmprofiling", "scheduler.schedulerprofiling"},
+	"old TLS versions and weak ciphers":      {"apiserver.apitls", "controllermanager.kcmtls", "scheduler.schedulertls", "kubelet.kubelettls", "listener.oldtls"},
+	"profiling":                              {"apiserver.apiprofiling", "controllermanager.kcmprofiling", "scheduler.schedulerprofiling", "kubelet.kubeletprofiling"},
+	"profiling on all addresses":             {"controllermanager.kcmbind", "scheduler.schedulerbind"},
 	"no Pod Security":                        {"apiserver.podsecurityplugin"},
 	"controller-manager with one credential": {"controllermanager.sharedcredentials"},
-	"credentials that everybody may read":    {"file.kubeconfig", "file.privatekey"},
+	"credentials that everybody may read":    {"file.kubeconfig", "file.privatekey", "file.secretconfig", "file.datadir"},
+	"configuration that everybody may write": {"file.writableconfig", "file.kubeletfile"},
+	"tokens that never expire":               {"apiserver.tokenfile", "apiserver.extendedtokens"},
+	"kubelet signs its own certificate":      {"kubelet.selfsignedserving", "apiserver.kubeletverify"},
+	"idle sessions without a time":           {"kubelet.streamtimeout"},
+	"no seccomp by default":                  {"kubelet.seccompdefault"},
+	"kernel defaults not protected":          {"kubelet.kernelprotection"},
 }
 
 // TestWeakIsNamed: the scan names everything that docs/lab.md says is weak.
