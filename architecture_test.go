@@ -38,7 +38,7 @@ var rules = []rule{
 	{[]string{"/internal/cluster"}, []string{module}, "cluster is the ground floor"},
 	{[]string{"/internal/control"}, []string{module + "/internal/scan", module + "/controls"}, "a control does not know who runs it"},
 	{
-		[]string{"/internal/kube", "/internal/manifest", "/internal/host", "/internal/nodes"},
+		[]string{"/internal/kube", "/internal/manifest", "/internal/host", "/internal/nodes", "/internal/snapshot"},
 		[]string{module + "/internal/control", module + "/internal/scan", module + "/controls", module + "/internal/report"},
 		"adapters bring facts and do not judge them",
 	},

@@ -180,7 +180,10 @@ func judge(t *testing.T, c *control.Control, inputs map[string][]byte, around su
 		need, scope, _ := strings.Cut(where, " ")
 		b.Gap(cluster.Gap{Need: cluster.Need(need), Scope: scope, Reason: reason})
 	}
-	return scan.Run(b.Snapshot(), []*control.Control{c}).Controls[0]
+	s := b.Snapshot()
+	res := scan.Run(s, []*control.Control{c})
+	carried(t, s, c, res)
+	return res.Controls[0]
 }
 
 // lines are a result's findings as a case writes them; unknown ones begin with "? ".

@@ -19,6 +19,19 @@ import (
 
 // read makes the snapshot that the arguments ask for.
 func (o *scanOptions) read(ctx context.Context, paths []string, p *progress) (*cluster.Snapshot, error) {
+	for _, path := range paths {
+		s, is, err := readSnapshot(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case is && len(paths) > 1:
+			return nil, misuse("scan them one after the other", "%s is a snapshot, which holds a whole cluster: it cannot be joined with other paths", path)
+		case is && o.host:
+			return nil, misuse("take the snapshot with --host", "--host: %s is a snapshot, and this machine is not in it", path)
+		case is:
+			return s, nil
+		}
+	}
 	var b *cluster.Builder
 	var err error
 	if len(paths) > 0 {

@@ -199,6 +199,20 @@ func (b *Builder) NoFlagz(why string) { b.s.noFlagz = why }
 // Snapshot builds the indexes and returns the snapshot. The Builder must not be used again.
 func (b *Builder) Snapshot() *Snapshot {
 	s := &b.s
+	b.index()
+	// What a kubelet itself answered fills the gap that its files left.
+	s.gaps = slices.DeleteFunc(s.gaps, func(g Gap) bool {
+		return g.Need == KubeletConfig && slices.ContainsFunc(s.kubelets, func(k *Kubelet) bool { return k.Node == g.Scope })
+	})
+	if s.Live {
+		s.missing()
+	}
+	return s
+}
+
+// index orders the facts and joins them.
+func (b *Builder) index() {
+	s := &b.s
 	slices.SortFunc(s.objects, func(a, b *Object) int {
 		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
 			return c
@@ -208,21 +222,13 @@ func (b *Builder) Snapshot() *Snapshot {
 	for _, o := range s.objects {
 		s.byKind[o.Kind] = append(s.byKind[o.Kind], o)
 	}
-	slices.SortFunc(s.machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(s.configs, func(a, b *Config) int { return a.Compare(b.Ref) })
-	slices.SortFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
+	slices.SortStableFunc(s.machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.configs, func(a, b *Config) int { return a.Compare(b.Ref) })
+	slices.SortStableFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
 	s.indexPods()
 	s.indexNamespaces()
 	s.indexComponents(b.flagz)
 	s.indexBindings()
-	// What a kubelet itself answered fills the gap that its files left.
-	s.gaps = slices.DeleteFunc(s.gaps, func(g Gap) bool {
-		return g.Need == KubeletConfig && slices.ContainsFunc(s.kubelets, func(k *Kubelet) bool { return k.Node == g.Scope })
-	})
-	if s.Live {
-		s.missing()
-	}
-	return s
 }
 
 // missing records as gaps what a running cluster surely has and nobody showed us.
