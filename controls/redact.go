@@ -12,7 +12,7 @@ import (
 // value, a literal or an address with a password.
 const (
 	redacted    = "redacted"
-	redactedURL = "redacted://redacted:redacted@redacted"
+	redactedURL = "redacted://redacted:" + redacted + "@redacted"
 )
 
 // RedactPod takes out of a pod spec, in place, what may be a credential: the value of

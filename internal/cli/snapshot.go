@@ -152,11 +152,11 @@ func openFile(path string) (*os.File, int64, error) {
 func readSnapshot(path string) (*cluster.Snapshot, bool, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, false, nil //nolint:nilerr // whoever reads it says what is wrong
+		return nil, false, nil // whoever reads it says what is wrong
 	}
 	f, size, err := openFile(path)
 	if err != nil {
-		return nil, false, nil //nolint:nilerr // likewise
+		return nil, false, nil
 	}
 	defer f.Close()
 	start := make([]byte, 512)

@@ -205,10 +205,10 @@ func (t *tree) add(folder string) error {
 // references are what a kustomization names: folders, files, and what is elsewhere.
 func references(k *types.Kustomization) []string {
 	names := slices.Concat(k.Resources, k.Components, k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators)
-	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) { //nolint:staticcheck // deprecated, and still read by kustomize
 		names = append(names, p.Path)
 	}
-	for _, p := range k.PatchesStrategicMerge { // a file's name, or the patch itself
+	for _, p := range k.PatchesStrategicMerge { //nolint:staticcheck // likewise; a file's name, or the patch itself
 		names = append(names, string(p))
 	}
 	for _, r := range k.Replacements {
