@@ -242,7 +242,7 @@ func TestSelect(t *testing.T) {
 	if with, err := Select([]string{"pod"}, "hygiene"); err != nil || !slices.ContainsFunc(with, func(c *control.Control) bool { return strings.HasPrefix(c.ID, "hygiene.") }) {
 		t.Errorf("a family beside others is not taken in: %v", err)
 	}
-	if _, err := Select(nil, "hygeine"); err == nil {
+	if _, err := Select(nil, "hygienic"); err == nil {
 		t.Error("a family that does not exist is taken")
 	}
 	for name, tt := range map[string]struct {
@@ -252,12 +252,12 @@ func TestSelect(t *testing.T) {
 	}{
 		"nothing named is everything but hygiene": {nil, func(n int) bool { return n == all-optional }, ""},
 		"hygiene by name":                         {[]string{"hygiene"}, func(n int) bool { return n == optional && n > 0 }, ""},
-		"one by ID":                   {[]string{"pod.hostnetwork"}, func(n int) bool { return n == 1 }, ""},
-		"a family":                    {[]string{"pod"}, func(n int) bool { return n >= 1 && n < all }, ""},
-		"all but one":                 {[]string{"-pod.hostnetwork"}, func(n int) bool { return n == all-optional-1 }, ""},
-		"a family but one":            {[]string{"pod", "-pod.hostnetwork"}, func(n int) bool { return n < all-1 }, ""},
-		"a name that does not exist":  {[]string{"pod.hostnetwrok"}, nil, `control "pod.hostnetwrok": no such ID or family`},
-		"an exclusion with a mistake": {[]string{"-pdo"}, nil, `control "pdo": no such ID or family`},
+		"one by ID":                               {[]string{"pod.hostnetwork"}, func(n int) bool { return n == 1 }, ""},
+		"a family":                                {[]string{"pod"}, func(n int) bool { return n >= 1 && n < all }, ""},
+		"all but one":                             {[]string{"-pod.hostnetwork"}, func(n int) bool { return n == all-optional-1 }, ""},
+		"a family but one":                        {[]string{"pod", "-pod.hostnetwork"}, func(n int) bool { return n < all-1 }, ""},
+		"a name that does not exist":              {[]string{"pod.hostnetwrok"}, nil, `control "pod.hostnetwrok": no such ID or family`},
+		"an exclusion with a mistake":             {[]string{"-pdo"}, nil, `control "pdo": no such ID or family`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Select(tt.patterns)

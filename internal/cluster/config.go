@@ -167,7 +167,7 @@ type JWTAuthenticator struct {
 	ClaimValidationRules []ClaimRule `json:"claimValidationRules,omitempty"`
 	ClaimMappings        struct {
 		Username ClaimMapping `json:"username"`
-		Groups   ClaimMapping `json:"groups,omitempty"`
+		Groups   ClaimMapping `json:"groups"`
 	} `json:"claimMappings"`
 	UserValidationRules []ClaimRule `json:"userValidationRules,omitempty"`
 }

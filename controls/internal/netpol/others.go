@@ -1,6 +1,7 @@
 package netpol
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -180,9 +181,7 @@ func ciliumSelector(selector map[string]any) func(string, labels.Set) (bool, boo
 			return false, false
 		}
 		set := make(labels.Set, len(pod)+1)
-		for k, v := range pod {
-			set[k] = v
-		}
+		maps.Copy(set, pod)
 		set[namespaceLabel] = namespace
 		return parsed.Matches(set), true
 	}

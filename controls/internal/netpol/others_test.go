@@ -1,6 +1,7 @@
 package netpol
 
 import (
+	"maps"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -46,9 +47,7 @@ func TestCilium(t *testing.T) {
 	object := &cluster.Object{Ref: cluster.Ref{Kind: "CiliumNetworkPolicy", Namespace: "shop", Name: "p"}}
 	rule := func(selector map[string]any, more map[string]any) *cluster.Custom {
 		spec := map[string]any{"endpointSelector": selector}
-		for k, v := range more {
-			spec[k] = v
-		}
+		maps.Copy(spec, more)
 		return &cluster.Custom{Content: map[string]any{"spec": spec}}
 	}
 	all, open := map[string]any{}, map[string]any{"ingress": []any{map[string]any{}}}

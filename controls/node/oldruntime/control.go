@@ -40,8 +40,8 @@ func check(s *cluster.Snapshot, r *control.Report) {
 // ended reports whether a runtime is surely without fixes: containerd below 1.7
 // (containerd.io/releases) and dockershim, which left Kubernetes in v1.24.
 func ended(version string) bool {
-	if strings.HasPrefix(version, "docker://") {
-		parts := strings.SplitN(strings.TrimPrefix(version, "docker://"), ".", 2)
+	if docker, ok := strings.CutPrefix(version, "docker://"); ok {
+		parts := strings.SplitN(docker, ".", 2)
 		major, err := strconv.Atoi(parts[0])
 		return err == nil && major < 23
 	}
