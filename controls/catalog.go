@@ -125,7 +125,6 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/node"
 	"github.com/bulwark-k8s/bulwark/controls/node/oldruntime"
 	"github.com/bulwark-k8s/bulwark/controls/node/oldsystem"
-	"github.com/bulwark-k8s/bulwark/controls/node/unsupported"
 	"github.com/bulwark-k8s/bulwark/controls/node/untainted"
 	"github.com/bulwark-k8s/bulwark/controls/node/versionskew"
 	"github.com/bulwark-k8s/bulwark/controls/pod/apparmor"
@@ -336,7 +335,6 @@ var catalog = byID(
 		unenforced.Control,
 		oldruntime.Control,
 		oldsystem.Control,
-		unsupported.Control,
 		untainted.Control,
 		versionskew.Control,
 		apparmor.Control,
