@@ -253,9 +253,7 @@ func (s *Snapshot) missing() {
 	for _, m := range s.machines {
 		seen[m.Name] = true
 	}
-	if len(s.Components("kube-proxy")) > 0 {
-		s.looked[ProxyFlags] = true
-	}
+	s.missingProxies(seen, how)
 	for _, need := range []Need{HostFiles, Listeners} {
 		if len(s.machines) == 0 {
 			if len(s.Gaps(need)) == 0 {
@@ -274,6 +272,28 @@ func (s *Snapshot) missing() {
 	slices.SortStableFunc(s.gaps, func(a, b Gap) int {
 		return cmp.Or(strings.Compare(string(a.Need), string(b.Need)), strings.Compare(a.Scope, b.Scope))
 	})
+}
+
+// missingProxies does so for kube-proxy, which a cluster may well not have: it is looked
+// for among pods and on machines. Where machines show it, those that were not looked at
+// may have another one.
+func (s *Snapshot) missingProxies(seen map[string]bool, how string) {
+	proxies := s.Components("kube-proxy")
+	if len(s.machines) == 0 && len(proxies) == 0 {
+		if len(s.Gaps(ProxyFlags)) == 0 {
+			s.gaps = append(s.gaps, Gap{Need: ProxyFlags, Reason: "no pod of kube-proxy in kube-system; " + how})
+		}
+		return
+	}
+	s.looked[ProxyFlags] = true
+	if len(proxies) > 0 && !slices.ContainsFunc(proxies, func(c *Component) bool { return c.Object == nil }) {
+		return // all of them come from the pods' template
+	}
+	for _, node := range s.Kind("Node") {
+		if !seen[node.Name] {
+			s.gaps = append(s.gaps, Gap{Need: ProxyFlags, Scope: node.Name, Reason: "no host access; " + how})
+		}
+	}
 }
 
 func (s *Snapshot) indexNamespaces() {

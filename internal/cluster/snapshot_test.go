@@ -243,3 +243,48 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingProxies: a cluster may have no kube-proxy, and that is known only of the
+// machines that were looked at.
+func TestMissingProxies(t *testing.T) {
+	node := func(b *Builder, name string) {
+		b.Add("v1", "Node", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, Source{})
+	}
+	machine := func(b *Builder, name string, args ...string) {
+		m := &Machine{Name: name}
+		if len(args) > 0 {
+			m.Processes = []Process{{Component: args[0], Args: args}}
+		}
+		b.AddMachine(m)
+	}
+	daemonSet := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-proxy"}}
+	daemonSet.Spec.Template.Spec.Containers = []corev1.Container{{Name: "kube-proxy", Command: []string{"/usr/local/bin/kube-proxy", "--v=2"}}}
+	for name, tt := range map[string]struct {
+		build func(*Builder)
+		want  []string
+	}{
+		"nothing was shown":           {func(b *Builder) { node(b, "a") }, []string{""}},
+		"pods show all":               {func(b *Builder) { node(b, "a"); b.Add("apps/v1", "DaemonSet", daemonSet, Source{}) }, nil},
+		"all machines, and none runs": {func(b *Builder) { node(b, "a"); machine(b, "a") }, nil},
+		"one machine of two":          {func(b *Builder) { node(b, "a"); node(b, "b"); machine(b, "a", "kube-proxy") }, []string{"b"}},
+		"one machine beside the pods": {func(b *Builder) {
+			node(b, "a")
+			node(b, "b")
+			machine(b, "a", "kube-proxy")
+			b.Add("apps/v1", "DaemonSet", daemonSet, Source{})
+		}, []string{"b"}},
+		"another machine than the node": {func(b *Builder) { node(b, "a"); machine(b, "cp-1") }, []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := NewBuilder("x", true)
+			tt.build(b)
+			var got []string
+			for _, g := range b.Snapshot().Gaps(ProxyFlags) {
+				got = append(got, g.Scope)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -344,6 +344,7 @@ func flag(p *process, name string) string {
 func (s *survey) embedded(p *process) {
 	reason := fmt.Sprintf("k3s (process %d) runs it inside its own process, where its flags do not show", p.pid)
 	s.gap(cluster.KubeletConfig, reason)
+	s.gap(cluster.ProxyFlags, reason)
 	if strings.Contains(strings.Join(p.argv, " "), "server") {
 		for _, need := range []cluster.Need{cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags} {
 			s.gap(need, reason)

@@ -472,7 +472,7 @@ func TestK3sIsAGap(t *testing.T) {
 	for _, g := range facts.Gaps {
 		needs = append(needs, g.Need)
 	}
-	want := []cluster.Need{cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags, cluster.KubeletConfig}
+	want := []cluster.Need{cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags, cluster.ProxyFlags, cluster.KubeletConfig}
 	if diff := cmp.Diff(want, needs, cmpopts.SortSlices(func(a, b cluster.Need) bool { return a < b })); diff != "" {
 		t.Error(diff)
 	}
