@@ -218,6 +218,9 @@ func parseOutputs(values []string) ([]output, error) {
 // write makes every report. A file appears whole or not at all.
 func (o *scanOptions) write(result *scan.Result, outputs []output) error {
 	options := report.Options{All: o.all, Locate: o.locate}
+	if o.locate != nil {
+		options.Text = new(lineReader).text
+	}
 	options.Dir, _ = os.Getwd() // without it, absolute paths stay as they are
 	for _, out := range outputs {
 		if out.file == "" {

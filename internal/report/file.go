@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -41,6 +42,25 @@ func locate(r *scan.Result, o Options) map[*control.Finding]spot {
 		spots[f] = at
 	}
 	return spots
+}
+
+// texts are the lines that findings are on. Files are asked for one after the other,
+// as whoever reads them keeps one.
+func texts(findings []*control.Finding, spots map[*control.Finding]spot, o Options) map[*control.Finding]string {
+	out := map[*control.Finding]string{}
+	if o.Text == nil {
+		return out
+	}
+	byFile := slices.Clone(findings)
+	slices.SortStableFunc(byFile, func(a, b *control.Finding) int { return strings.Compare(a.Source.Origin, b.Source.Origin) })
+	for _, f := range byFile {
+		if at := spots[f]; at.line > 0 && fileOf(f.Source, o.Dir) != "" {
+			if text, ok := o.Text(f.Source, at.line); ok && utf8.ValidString(text) {
+				out[f] = strings.TrimRight(text, " \t\r")
+			}
+		}
+	}
+	return out
 }
 
 // begin is where an object begins in its file.

@@ -2,11 +2,13 @@ package report
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -153,6 +155,115 @@ func TestSARIFFollowsMovedLines(t *testing.T) {
 	if slices.Equal(was, is) {
 		t.Error("no line moved")
 	}
+}
+
+// TestSARIFFitsAnUpload: however long what strangers wrote, the upload is not refused.
+func TestSARIFFitsAnUpload(t *testing.T) {
+	r := large(3000)
+	rnd := rand.New(rand.NewPCG(1, 2)) // noise does not compress
+	for _, f := range r.Controls[0].Findings {
+		noise := make([]byte, 6000)
+		for i := range noise {
+			noise[i] = byte('!' + rnd.IntN(90))
+		}
+		f.Got = string(noise)
+	}
+	var b bytes.Buffer
+	gz := gzip.NewWriter(&b)
+	if err := writeSARIF(gz, r, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len() > 10_000_000 {
+		t.Errorf("%d bytes when compressed", b.Len())
+	}
+	run := toSARIF(r, Options{}).Runs[0]
+	if n := len(run.Results); n == 0 || n == 3000 || !strings.HasPrefix(run.Invocations[0].Notifications[0].Message.Text, fmt.Sprintf("%d findings left out", 3000-n)) {
+		t.Errorf("%d results, notifications %v", n, run.Invocations[0].Notifications)
+	}
+}
+
+// TestSARIFEditsTheFile: where a plain value is wrong, the edit is in the result, and
+// making it gives the value that is wanted.
+func TestSARIFEditsTheFile(t *testing.T) {
+	c := &control.Control{ID: "pod.x", Title: "t", Severity: control.High}
+	for line, want := range map[string]string{
+		"    hostPID: true":              "    hostPID: false",
+		"  - hostPID: true  # why":       "  - hostPID: false  # why",
+		"\"hostPID\": true":              "\"hostPID\": false",
+		"    hostPID: {{ .Values.pid }}": "",
+		"    hostPID: \"true\"":          "",
+		"{hostPID: true}":                "",
+		"    hostIPC: true":              "",
+		"    hostPID: yes":               "",
+		"日本: 1":                          "",
+	} {
+		f := &control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Pod", Name: "a"}, Source: cluster.Source{Origin: "a.yaml", Line: 1}, Path: "spec.hostPID", Got: "true", Want: "false"}
+		f.Set("spec.hostPID", false)
+		r := &scan.Result{Controls: []*scan.ControlResult{{Control: c, Outcome: control.Broken, Findings: []*control.Finding{f}}}}
+		res := toSARIF(r, Options{Text: func(cluster.Source, int) (string, bool) { return line, true }}).Runs[0].Results[0]
+		if got := res.Locations[0].Physical.Region.EndColumn; got != utf8.RuneCountInString(line)+1 {
+			t.Errorf("%q: it ends at %d", line, got)
+		}
+		got := ""
+		if len(res.Fixes) > 0 {
+			e := res.Fixes[0].Changes[0].Replacements[0]
+			runes := []rune(line)
+			got = string(runes[:e.Deleted.StartColumn-1]) + e.Inserted.Text + string(runes[e.Deleted.EndColumn-1:])
+		}
+		if got != want {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestTwiceTheSame: the same scan gives the same bytes in every format.
+func TestTwiceTheSame(t *testing.T) {
+	for _, f := range Formats() {
+		first := render(t, f.Name, shop(t), Options{All: true})
+		for range 3 {
+			if !bytes.Equal(first, render(t, f.Name, shop(t), Options{All: true})) {
+				t.Errorf("%s differs from one time to the next", f.Name)
+			}
+		}
+	}
+}
+
+// FuzzSARIFPlace states that whatever a file or an object is called, its location is a
+// URI that parses back to one place: relative to the folder, or a file's, never upwards
+// where it was made up.
+func FuzzSARIFPlace(f *testing.F) {
+	f.Add("deploy/cart.yaml", "shop", "cart")
+	f.Add("../up.yaml", "..", ".")
+	f.Add("a b%2f#?.yaml", "%2e%2e", "a/b\\c")
+	f.Add("/abs/ü.yaml", "", "\xff")
+	f.Add("c:\\x.yaml", "-", "")
+	f.Fuzz(func(t *testing.T, file, namespace, name string) {
+		for _, src := range []cluster.Source{{Origin: file, Line: 1}, {Origin: "/api"}} {
+			loc := locationSARIF(&control.Finding{Object: cluster.Ref{Kind: "Pod", Namespace: namespace, Name: name}, Source: src}, spot{1, 1}, "/work")
+			u, err := url.Parse(loc.Physical.Artifact.URI)
+			if err != nil {
+				t.Fatalf("%q: %v", loc.Physical.Artifact.URI, err)
+			}
+			if loc.Physical.Artifact.Base != "" {
+				if u.IsAbs() || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || strings.TrimPrefix(u.Path, "./") != filepath.ToSlash(fileOf(src, "/work")) {
+					t.Errorf("file %q becomes %q", file, loc.Physical.Artifact.URI)
+				}
+				continue
+			}
+			if u.IsAbs() {
+				if u.Scheme != "file" || u.Path != filepath.ToSlash(fileOf(src, "/work")) {
+					t.Errorf("file %q becomes %q", file, loc.Physical.Artifact.URI)
+				}
+				continue
+			}
+			if parts := strings.Split(u.Path, "/"); len(parts) != 4 || slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." }) {
+				t.Errorf("%q of %q becomes %q", name, namespace, loc.Physical.Artifact.URI)
+			}
+		}
+	})
 }
 
 // TestSARIFIsBounded: code scanning refuses larger runs.

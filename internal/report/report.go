@@ -23,6 +23,9 @@ type Options struct {
 	// Locate finds a finding's field in the file that its object was read from; nil
 	// where no file was read.
 	Locate func(src cluster.Source, path string) (line, column int, ok bool)
+	// Text returns a line of the file that an object was read from, without its end; nil
+	// where no file was read.
+	Text func(src cluster.Source, line int) (string, bool)
 	// Dir is the folder that files are told from where their paths are absolute.
 	Dir string
 }

@@ -4,15 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -23,8 +26,9 @@ import (
 const (
 	maxSARIFResults = 25000
 	maxSARIFTags    = 20
-	maxSARIFText    = 2000 // bytes of one line of a message
-	maxSARIFNotes   = 1000 // ours: a thousand reasons for blindness are read by nobody
+	maxSARIFBytes   = 9_000_000 // compressed, of 10 MB, for what is flushed late
+	maxSARIFText    = 2000      // bytes of one line of a message
+	maxSARIFNotes   = 1000      // ours: a thousand reasons for blindness are read by nobody
 )
 
 // The structs below are the part of SARIF 2.1.0 that we write.
@@ -99,6 +103,7 @@ type (
 		Fingerprints map[string]string  `json:"partialFingerprints"`
 		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
 		Baseline     string             `json:"baselineState,omitempty"`
+		Fixes        []sarifFix         `json:"fixes,omitempty"`
 		Properties   sarifFacts         `json:"properties"`
 	}
 	// A sarifSuppression is a waiver: in the file itself, or in one beside it.
@@ -135,6 +140,22 @@ type (
 		StartLine   int `json:"startLine"`
 		StartColumn int `json:"startColumn"`
 		EndLine     int `json:"endLine"`
+		EndColumn   int `json:"endColumn,omitempty"` // of the character behind the last
+	}
+	sarifFix struct {
+		Description sarifText     `json:"description"`
+		Changes     []sarifChange `json:"artifactChanges"`
+	}
+	sarifChange struct {
+		Artifact     sarifArtifact      `json:"artifactLocation"`
+		Replacements []sarifReplacement `json:"replacements"`
+	}
+	sarifReplacement struct {
+		Deleted  sarifRegion `json:"deletedRegion"`
+		Inserted sarifInsert `json:"insertedContent"`
+	}
+	sarifInsert struct {
+		Text string `json:"text"`
 	}
 	sarifLogical struct {
 		Name          string `json:"name"`
@@ -243,8 +264,21 @@ func toSARIF(r *scan.Result, o Options) sarifLog {
 		faults = faults[:maxSARIFResults]
 	}
 	spots, prints := locate(r, o), map[string]int{}
+	all := make([]*control.Finding, len(faults))
+	for i, x := range faults {
+		all[i] = x.finding
+	}
+	lines := texts(all, spots, o)
 	for _, x := range faults {
-		run.Results = append(run.Results, resultSARIF(r, x.rule, x.finding, spots[x.finding], prints, o.Dir))
+		res := resultSARIF(r, x.rule, x.finding, spots[x.finding], prints, o)
+		if text, ok := lines[x.finding]; ok {
+			res.mark(x.finding, spots[x.finding], text)
+		}
+		run.Results = append(run.Results, res)
+	}
+	if fit := fitSARIF(run); fit < len(run.Results) {
+		cut += len(run.Results) - fit
+		run.Results = run.Results[:fit]
 	}
 	run.Invocations = []sarifInvocation{{
 		Successful: true, Started: utc(r.Started), Ended: utc(r.Started.Add(r.Took)), Notifications: notesSARIF(r, index, cut),
@@ -252,7 +286,45 @@ func toSARIF(r *scan.Result, o Options) sarifLog {
 	return sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}}
 }
 
-func resultSARIF(r *scan.Result, rule int, f *control.Finding, at spot, prints map[string]int, dir string) sarifResult {
+// fitSARIF is how many of the results an upload has room for when compressed.
+func fitSARIF(run sarifRun) int {
+	const small = 4 << 20 // of text, which does not double when it is quoted
+	size := 0
+	for i := range run.Results {
+		res := &run.Results[i]
+		size += 1000 + len(res.Message.Text) + len(res.Properties.Got) + len(res.Properties.Path) + len(res.Locations[0].Logical[0].QualifiedName)
+	}
+	if size < small {
+		return len(run.Results)
+	}
+	var written counter
+	gz := gzip.NewWriter(&written)
+	for _, rule := range run.Tool.Driver.Rules {
+		text, _ := compact(rule)
+		_, _ = gz.Write(text) // a counter takes everything
+	}
+	for i, res := range run.Results {
+		text, _ := compact(res)
+		_, _ = gz.Write(text)
+		if i%100 == 0 {
+			_ = gz.Flush()
+		}
+		if written > maxSARIFBytes {
+			return i / 100 * 100
+		}
+	}
+	return len(run.Results)
+}
+
+// A counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+func resultSARIF(r *scan.Result, rule int, f *control.Finding, at spot, prints map[string]int, o Options) sarifResult {
 	res := r.Controls[rule]
 	m := mend(res.Control, f)
 	facts := sarifFacts{
@@ -267,7 +339,7 @@ func resultSARIF(r *scan.Result, rule int, f *control.Finding, at spot, prints m
 	}
 	out := sarifResult{
 		RuleID: res.Control.ID, RuleIndex: rule, Kind: "fail", Level: sarifLevels[res.SeverityOf(f)],
-		Message: sarifText{Text: messageSARIF(f, facts)}, Locations: []sarifLocation{locationSARIF(f, at, dir)},
+		Message: sarifText{Text: messageSARIF(f, facts)}, Locations: []sarifLocation{locationSARIF(f, at, o.Dir)},
 		Fingerprints: fingerprints(res.Control, f, prints), Properties: facts,
 	}
 	if w := f.Waiver; w != nil {
@@ -284,6 +356,34 @@ func resultSARIF(r *scan.Result, rule int, f *control.Finding, at spot, prints m
 		}
 	}
 	return out
+}
+
+// setting is a line of YAML that gives one field a plain value: what stands before the
+// value, the value, and a comment.
+var setting = regexp.MustCompile(`^(\s*(?:- )*"?([A-Za-z][A-Za-z0-9_./-]*)"?:[ ]+)([A-Za-z0-9_.\-]+)([ ]*(?: #.*)?)$`)
+
+// mark tells where the field's line ends and, where the fault is the plain value of a
+// field on a line of its own, the edit of the file that mends it.
+func (out *sarifResult) mark(f *control.Finding, at spot, text string) {
+	place := &out.Locations[0].Physical
+	if end := utf8.RuneCountInString(text) + 1; end > at.column {
+		place.Region.EndColumn = end
+	}
+	if len(f.Changes) != 1 || f.Changes[0].Op != control.Set || f.Changes[0].Path != f.Path {
+		return
+	}
+	m := setting.FindStringSubmatch(text)
+	value, err := compact(f.Changes[0].Value)
+	if m == nil || err != nil || m[2] != f.Path[strings.LastIndexAny(f.Path, ".]")+1:] || m[3] != f.Got {
+		return
+	}
+	from := utf8.RuneCountInString(m[1]) + 1
+	out.Fixes = []sarifFix{{
+		sarifText{Text: plainSARIF(f.Changes[0].String())},
+		[]sarifChange{{place.Artifact, []sarifReplacement{{
+			sarifRegion{at.line, from, at.line, from + utf8.RuneCountInString(m[3])}, sarifInsert{string(value)},
+		}}}},
+	}}
 }
 
 // messageSARIF is the evidence, which viewers show first, then what reaches the object,
@@ -363,7 +463,7 @@ func plainSARIF(text string) string { return strings.ReplaceAll(printable(text),
 
 func locationSARIF(f *control.Finding, at spot, dir string) sarifLocation {
 	loc := sarifLocation{
-		Physical: sarifPhysical{Artifact: sarifArtifact{URI: syntheticURI(f.Object)}, Region: sarifRegion{1, 1, 1}},
+		Physical: sarifPhysical{Artifact: sarifArtifact{URI: syntheticURI(f.Object)}, Region: sarifRegion{1, 1, 1, 0}},
 		Logical: []sarifLogical{{
 			Name: printable(f.Object.Name), Kind: "resource",
 			QualifiedName: printable(strings.TrimPrefix(f.Object.Namespace+"/", "/") + f.Object.Kind + "/" + f.Object.Name),
@@ -376,7 +476,7 @@ func locationSARIF(f *control.Finding, at spot, dir string) sarifLocation {
 			uri.Scheme = "file"
 			loc.Physical.Artifact = sarifArtifact{URI: uri.String()}
 		}
-		loc.Physical.Region = sarifRegion{at.line, at.column, at.line}
+		loc.Physical.Region = sarifRegion{at.line, at.column, at.line, 0}
 	}
 	return loc
 }
@@ -422,7 +522,7 @@ func notesSARIF(r *scan.Result, index map[*scan.ControlResult]int, cut int) []sa
 	notes := []sarifNotification{}
 	if cut > 0 {
 		notes = append(notes, sarifNotification{Level: "warning", Message: sarifText{Text: fmt.Sprintf(
-			"%s left out: code scanning takes %d of one run; the gravest are here and -o json has all", count(cut, "finding"), maxSARIFResults)}})
+			"%s left out: code scanning takes %d of one run, and 10 MB; the gravest are here and -o json has all", count(cut, "finding"), maxSARIFResults)}})
 	}
 	more := 0
 	note := func(res *scan.ControlResult, text string) {
