@@ -160,3 +160,17 @@ func (s *Snapshot) AllGaps() []Gap { return slices.Clone(s.gaps) }
 func (s *Snapshot) Looked(n Need) bool {
 	return s.looked[n] || slices.ContainsFunc(s.gaps, func(g Gap) bool { return g.Need == n })
 }
+
+// Objects are all the kinds of objects that are read.
+func Objects() []Need {
+	out := slices.Concat(Workloads, RBAC, []Need{
+		Namespaces, Nodes, Services, Secrets, ConfigMaps, ServiceAccounts, NetworkPolicies, Ingresses, PersistentVolumes,
+		ValidatingWebhooks, MutatingWebhooks, ValidatingPolicies, ValidatingPolicyBindings, MutatingPolicies, MutatingPolicyBindings,
+		StorageClasses, ResourceQuotas, LimitRanges, DisruptionBudgets, Autoscalers, DeviceClaims, DeviceClaimTemplates,
+	})
+	for _, k := range CustomKinds {
+		out = append(out, k.Need)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -84,6 +84,35 @@ func Apply(object map[string]any, changes []Change) error {
 	return nil
 }
 
+// Lookup returns what stands at a path in an object as decoded from JSON, and whether
+// anything does.
+func Lookup(object map[string]any, path string) (any, bool) {
+	steps, err := parsePath(path)
+	if err != nil {
+		return nil, false
+	}
+	var node any = object
+	for _, s := range steps {
+		switch n := node.(type) {
+		case map[string]any:
+			child, ok := n[s.name]
+			if !ok {
+				return nil, false
+			}
+			node = child
+		case []any:
+			i := find(n, s.name)
+			if i < 0 {
+				return nil, false
+			}
+			node = n[i]
+		default:
+			return nil, false
+		}
+	}
+	return node, true
+}
+
 // apply changes node and returns what stands in its place, as a list that loses an
 // item is a new slice.
 func apply(node any, steps []step, c Change) (any, error) {
