@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type scanOptions struct {
 	chart    chartOptions
 	nodes    nodesOptions
 	stand    standOptions
+	own      ownOptions
 
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
@@ -99,7 +101,11 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
   bulwark scan ./deploy --baseline main.json
 
   # only some controls
-  kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp`,
+  kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp
+
+  # a team's own controls in CEL, and what the cluster's own policies would refuse
+  bulwark scan ./deploy --controls-dir ./controls
+  bulwark scan --policies`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.color = colour(cmd, streams.Out)
 			return o.run(cmd.Context(), args)
@@ -120,6 +126,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	f.StringArrayVar(&o.chart.set, "set", nil, "one value for the Helm charts, as `key=value`, repeatable")
 	f.StringVar(&o.chart.release, "release-name", "", "the release's name for the Helm charts (default release-name)")
 	o.stand.addFlags(f)
+	o.own.addFlags(f)
 	kubeFlags.AddFlags(f)
 	complete(cmd, "waivers", "all", "file", "none")
 	complete(cmd, "output", report.Names()...)
@@ -145,12 +152,22 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err := o.nodes.check(paths); err != nil {
 		return err
 	}
-	chosen, err := controls.Select(o.controls, o.with...)
+	if err := o.own.load(); err != nil {
+		return err
+	}
+	patterns, onlyOwn := o.own.catalogue(o.controls)
+	chosen, err := controls.Select(patterns, o.with...)
 	if err != nil && strings.HasPrefix(err.Error(), "family") {
 		return misuse("", "--with: %w", err)
 	}
 	if err != nil {
 		return misuse("`bulwark explain` lists them", "--controls: %w", err)
+	}
+	if onlyOwn {
+		chosen = slices.DeleteFunc(chosen, func(c *control.Control) bool {
+			family, _, _ := strings.Cut(c.ID, ".")
+			return !slices.Contains(o.with, family)
+		})
 	}
 	var threshold control.Severity
 	if o.failOn != "none" {
@@ -170,6 +187,11 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	own, err := o.own.chosen(snapshot, o.controls)
+	if err != nil {
+		return err
+	}
+	chosen = append(chosen, own...)
 	p.say("checking %d controls", len(chosen))
 	result := scan.Run(snapshot, chosen)
 	result.Started, result.Version = started, version()

@@ -58,10 +58,10 @@ type expression struct {
 	reads []mention
 }
 
-func (e *expression) GetExpression() string     { return e.text }
-func (e *expression) GetName() string           { return e.name }
-func (e *expression) ReturnTypes() []*cel.Type  { return e.returns }
-func (e *expression) asks(root ...string) bool  { return mentioned(e.reads, root) != absent }
+func (e *expression) GetExpression() string    { return e.text }
+func (e *expression) GetName() string          { return e.name }
+func (e *expression) ReturnTypes() []*cel.Type { return e.returns }
+func (e *expression) asks(root ...string) bool { return mentioned(e.reads, root) != absent }
 func (e *expression) rests(unknown [][]string) string {
 	for _, path := range unknown {
 		if mentioned(e.reads, path) == probed {

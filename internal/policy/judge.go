@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	celtypes "github.com/google/cel-go/common/types"
@@ -138,7 +137,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 		case isText:
 			values[key] = strings.TrimSpace(v)
 		case a.unknown == "" && a.err != nil:
-			decisions = append(decisions, decision{failed: fmt.Sprintf("auditAnnotation %s: %v", key, a.err), unknown: met.unknown, denies: true})
+			decisions = append(decisions, decision{failed: a.err.Error(), unknown: met.unknown, denies: true})
 		}
 	}
 	return decisions, values, nil
@@ -200,7 +199,7 @@ func (b batch) answers(attributes *admission.VersionedAttributes, request *revie
 			continue
 		}
 		a := &out[i]
-		a.value, a.err = r.EvalResult, r.Error
+		a.value, a.err = r.EvalResult, firstLine(r.Error)
 		for _, path := range unknown {
 			if how := mentioned(e.reads, path); how == probed || how == read && r.Error != nil {
 				a.unknown = "it rests on " + join(path) + ", which is not known here"
@@ -211,6 +210,17 @@ func (b batch) answers(attributes *admission.VersionedAttributes, request *revie
 		}
 	}
 	return out, left, nil
+}
+
+// firstLine leaves out the picture of the expression that a compiler's error carries.
+func firstLine(err error) error {
+	if err == nil {
+		return nil
+	}
+	if line, rest, _ := strings.Cut(err.Error(), "\n"); rest != "" {
+		return errors.New(line)
+	}
+	return err
 }
 
 // asks is an authorizer that only remembers that it was asked.

@@ -82,6 +82,9 @@ func matchesRules(all []admissionv1.NamedRuleWithOperations, policy *admissionv1
 	for _, r := range all {
 		for _, v := range r.APIVersions {
 			gvr := s.attributes.GetResource()
+			if v == "*" || v == gvr.Version {
+				continue
+			}
 			gvr.Version = v
 			m := rules.Matcher{Rule: r.RuleWithOperations, Attr: inVersion{s.attributes, gvr}}
 			if m.Matches() && named(r) {
