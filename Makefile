@@ -73,7 +73,7 @@ bench: build lab ## the numbers of docs/performance.md
 .PHONY: generate
 generate: ## write the generated files anew
 	cd controls && $(GO) run ./gen
-	$(GO) test ./controls -run TestReference -update
+	$(GO) test ./controls -run "TestReference|TestChecklist" -update
 
 .PHONY: control
 control: ## begin a control: make control ID=pod.something, with TABLE=1 as a row of its family's table

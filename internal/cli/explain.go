@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/standard"
 )
 
 func newExplain(streams genericiooptions.IOStreams) *cobra.Command {
@@ -36,23 +37,35 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 				}
 				return w.Flush()
 			}
-			all := allControls()
-			i := slices.IndexFunc(all, func(c *control.Control) bool { return c.ID == args[0] })
-			if i < 0 {
+			c, ok := find(args[0])
+			if !ok {
 				return misuse(nearest(args[0]), "control %q: no such ID", args[0])
 			}
-			c := all[i]
 			fmt.Fprintf(streams.Out, "%s  (%s, since %s)\n%s\n\n%s", c.ID, c.Severity, c.Since, c.Title, c.Doc)
 			if len(c.Refs) > 0 {
 				var refs []string
 				for _, r := range c.Refs {
-					refs = append(refs, r.String())
+					ref := r.String()
+					if r.Beyond {
+						ref += " (goes further)"
+					}
+					refs = append(refs, ref)
 				}
 				fmt.Fprintf(streams.Out, "\nKnown elsewhere as: %s\n", strings.Join(refs, "; "))
 			}
 			return nil
 		},
 	}
+}
+
+// find returns a control of the catalogue, or one that a standard brings.
+func find(id string) (*control.Control, bool) {
+	all := append(allControls(), standard.PodSecurity()...)
+	i := slices.IndexFunc(all, func(c *control.Control) bool { return c.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return all[i], true
 }
 
 // nearest suggests the controls that share a part of their ID with a mistyped one.

@@ -23,6 +23,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/report"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/standard"
 )
 
 // scanOptions are scan's flags.
@@ -30,6 +31,7 @@ type scanOptions struct {
 	outputs  []string
 	controls []string
 	with     []string
+	standard string
 	failOn   string
 	host     bool
 	all      bool
@@ -93,6 +95,11 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
   # a Helm chart as it will be installed; every kustomization below a folder
   bulwark scan ./chart --values prod.yaml --set image.tag=1.2
   bulwark scan ./overlays
+  # as Pod Security admission would judge each pod
+  bulwark scan ./deploy --standard pss-restricted@v1.36
+
+  # the CIS Benchmark, number by number
+  sudo bulwark scan --host --standard cis-1.12
 
   # also what keeps workloads available: probes, budgets, quotas, removed APIs
   bulwark scan ./deploy --with hygiene
@@ -118,6 +125,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
 	f.StringSliceVar(&o.controls, "controls", nil, "only these controls or families; a leading - leaves one out")
 	f.StringSliceVar(&o.with, "with", nil, "also these `families`, which are off by default: "+strings.Join(controls.Optional, ", "))
+	f.StringVar(&o.standard, "standard", "", "answer the items of a `standard`: "+strings.Join(standard.Names(), ", ")+"; any that is broken ends with exit code 3")
 	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
 	o.nodes.add(cmd)
@@ -133,6 +141,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")
 	complete(cmd, "with", controls.Optional...)
 	complete(cmd, "controls", controlIDs()...)
+	complete(cmd, "standard", standard.Names()...)
 	return cmd
 }
 
@@ -155,19 +164,9 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err := o.own.load(); err != nil {
 		return err
 	}
-	patterns, onlyOwn := o.own.catalogue(o.controls)
-	chosen, err := controls.Select(patterns, o.with...)
-	if err != nil && strings.HasPrefix(err.Error(), "family") {
-		return misuse("", "--with: %w", err)
-	}
+	chosen, plan, err := o.choose()
 	if err != nil {
-		return misuse("`bulwark explain` lists them", "--controls: %w", err)
-	}
-	if onlyOwn {
-		chosen = slices.DeleteFunc(chosen, func(c *control.Control) bool {
-			family, _, _ := strings.Cut(c.ID, ".")
-			return !slices.Contains(o.with, family)
-		})
+		return err
 	}
 	var threshold control.Severity
 	if o.failOn != "none" {
@@ -196,6 +195,9 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	result := scan.Run(snapshot, chosen)
 	result.Started, result.Version = started, version()
 	stand.apply(result, snapshot)
+	if plan != nil {
+		result.Under(plan)
+	}
 	result.Took = time.Since(started)
 	p.end()
 
@@ -203,12 +205,48 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 		return err
 	}
 	switch worst := result.Gate(); {
-	case threshold > 0 && worst >= threshold:
+	case plan != nil && result.Standard.Fails, plan == nil && threshold > 0 && worst >= threshold:
 		return &exitError{code: exitBroken}
 	case result.Count().Incomplete:
 		return &exitError{code: exitIncomplete}
 	}
 	return nil
+}
+
+// choose returns the controls to run, and the plan where they are a standard's.
+func (o *scanOptions) choose() ([]*control.Control, *standard.Plan, error) {
+	if o.standard == "" {
+		chosen, err := o.catalogue()
+		return chosen, nil, err
+	}
+	if len(o.controls)+len(o.with)+len(o.own.folders) > 0 || o.own.policies {
+		return nil, nil, misuse("a standard says which controls answer it", "--standard: goes with none of --controls, --with, --controls-dir and --policies")
+	}
+	s, err := standard.Find(o.standard)
+	if err != nil {
+		return nil, nil, misuse("docs/standards.md says what each of them is", "--standard: %w", err)
+	}
+	plan := s.Plan(controls.All())
+	return plan.Controls, plan, nil
+}
+
+// catalogue returns the controls that --controls and --with name.
+func (o *scanOptions) catalogue() ([]*control.Control, error) {
+	patterns, onlyOwn := o.own.catalogue(o.controls)
+	chosen, err := controls.Select(patterns, o.with...)
+	if err != nil && strings.HasPrefix(err.Error(), "family") {
+		return nil, misuse("", "--with: %w", err)
+	}
+	if err != nil {
+		return nil, misuse("`bulwark explain` lists them", "--controls: %w", err)
+	}
+	if onlyOwn {
+		chosen = slices.DeleteFunc(chosen, func(c *control.Control) bool {
+			family, _, _ := strings.Cut(c.ID, ".")
+			return !slices.Contains(o.with, family)
+		})
+	}
+	return chosen, nil
 }
 
 func parseOutputs(values []string) ([]output, error) {

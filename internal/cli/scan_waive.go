@@ -17,6 +17,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/compare"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/standard"
 	"github.com/bulwark-k8s/bulwark/internal/waiver"
 )
 
@@ -119,7 +120,7 @@ func knownControl(pattern string) bool {
 	if strings.Trim(pattern, "*") == "" {
 		return true
 	}
-	for _, c := range controls.All() {
+	for _, c := range append(controls.All(), standard.PodSecurity()...) {
 		if waiver.Names(pattern, c.ID) {
 			return true
 		}

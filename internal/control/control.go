@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,25 +46,73 @@ func (c *Control) Needs() []cluster.Need {
 	return append(append([]cluster.Need{}, c.Over...), c.With...)
 }
 
-// A Ref is the control's number in somebody else's catalogue.
+// A Ref is the control's number in somebody else's catalogue: an item that the control
+// answers. A control that asks more than the item does must say which of its findings
+// count there, or that none does, so that a rule of ours never fails a standard.
 type Ref struct {
-	Catalogue string `json:"catalogue"`
-	Number    string `json:"number"`
+	Catalogue string
+	Number    string
+	// Of limits the item to subjects whose name, or the last part of it, matches this
+	// pattern of package path: "kube-apiserver.yaml". Empty: all.
+	Of string
+	// Counts limits the item to some of the faults; nil: all.
+	Counts func(*Finding) bool
+	// Beyond is set where the control is about the same thing and answers another
+	// question, mostly a stricter one: it never counts there.
+	Beyond bool
 }
 
 func (r Ref) String() string { return r.Catalogue + " " + r.Number }
 
+// On limits the item to subjects whose name matches a pattern of package path.
+func (r Ref) On(pattern string) Ref {
+	r.Of = pattern
+	return r
+}
+
+// When limits the item to the faults that f is true of.
+func (r Ref) When(f func(*Finding) bool) Ref {
+	r.Counts = f
+	return r
+}
+
+// At limits the item to faults of one field, flag or file mode: the end of their path.
+func (r Ref) At(field string) Ref {
+	return r.When(func(f *Finding) bool { return f.Path == field || strings.HasSuffix(f.Path, "."+field) })
+}
+
+// Further says that the control goes further than the item, or another way.
+func (r Ref) Further() Ref {
+	r.Beyond = true
+	return r
+}
+
+// Covers reports whether a subject is one of those that the item is about.
+func (r Ref) Covers(subject cluster.Ref) bool {
+	if r.Of == "" {
+		return true
+	}
+	ok, _ := path.Match(r.Of, path.Base(subject.Name))
+	return ok
+}
+
+// Includes reports whether a finding on a covered subject counts for the item. What is
+// unknown counts: it may be the very thing.
+func (r Ref) Includes(f *Finding) bool {
+	return !r.Beyond && (f.Outcome == Unknown || r.Counts == nil || r.Counts(f))
+}
+
 // CIS is a number of the CIS Kubernetes Benchmark 1.12.
-func CIS(number string) Ref { return Ref{"CIS 1.12", number} }
+func CIS(number string) Ref { return Ref{Catalogue: "CIS 1.12", Number: number} }
 
 // MITRE is a technique of MITRE ATT&CK for Containers.
-func MITRE(number string) Ref { return Ref{"MITRE ATT&CK", number} }
+func MITRE(number string) Ref { return Ref{Catalogue: "MITRE ATT&CK", Number: number} }
 
 // PSS is a control of the Pod Security Standards: "baseline: Host Namespaces".
-func PSS(name string) Ref { return Ref{"Pod Security Standards", name} }
+func PSS(name string) Ref { return Ref{Catalogue: "Pod Security Standards", Number: name} }
 
 // NSA is a chapter of the NSA/CISA Kubernetes Hardening Guide.
-func NSA(chapter string) Ref { return Ref{"NSA/CISA", chapter} }
+func NSA(chapter string) Ref { return Ref{Catalogue: "NSA/CISA", Number: chapter} }
 
 // Severity says how much an attacker gains, before it is known who can reach it.
 type Severity int
@@ -259,6 +309,15 @@ type Verdict struct {
 
 // Verdicts returns every verdict, in the order the subjects were judged.
 func (r *Report) Verdicts() []*Verdict { return r.verdicts }
+
+// Retain drops the verdicts on subjects, and of the others the findings, that keep is
+// false of. It is called with a nil finding once for each subject.
+func (r *Report) Retain(keep func(cluster.Ref, *Finding) bool) {
+	r.verdicts = slices.DeleteFunc(r.verdicts, func(v *Verdict) bool { return !keep(v.Object, nil) })
+	for _, v := range r.verdicts {
+		v.Findings = slices.DeleteFunc(v.Findings, func(f *Finding) bool { return !keep(v.Object, f) })
+	}
+}
 
 // On opens the verdict on a subject.
 func (r *Report) On(ref cluster.Ref, src cluster.Source) *Verdict {

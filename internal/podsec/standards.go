@@ -105,10 +105,10 @@ func (p Policy) Judge(pod *cluster.PodSpec) []Refusal {
 
 // stored returns the pod as admission sees it, after the API server filled in what a
 // check looks at: the kind of a volume that says nothing, and the node's ports of a pod
-// on the node's network, which it does not do in templates
-// (pkg/apis/core/v1/defaults.go, SetDefaults_Volume and SetDefaults_Pod).
+// on the node's network (pkg/apis/core/v1/defaults.go, SetDefaults_Volume and
+// SetDefaults_Pod). A template is judged as the pod that is made from it.
 func stored(pod *cluster.PodSpec) *cluster.PodSpec {
-	ports := pod.Spec.HostNetwork && pod.Object.Kind == "Pod" && slices.ContainsFunc(pod.Containers, func(c cluster.Container) bool {
+	ports := pod.Spec.HostNetwork && slices.ContainsFunc(pod.Containers, func(c cluster.Container) bool {
 		return c.Kind != cluster.Ephemeral && slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort == 0 })
 	})
 	silent := func(v corev1.Volume) bool { return v.VolumeSource == (corev1.VolumeSource{}) }

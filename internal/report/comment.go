@@ -31,6 +31,7 @@ func comment(r *scan.Result, o Options) string {
 	_, headline := headline(r)
 	fmt.Fprintf(&b, "### Bulwark: %s\n\n%s\n\n%s; looked at %s.\n", headline, entities(verdict(r)), totals(r), code(lookedAt(r, 3)))
 	spots := locate(r, o)
+	b.WriteString(commentStandard(r.Standard))
 
 	left, leftFindings := 0, 0
 	for _, res := range r.Controls {
@@ -71,6 +72,33 @@ func comment(r *scan.Result, o Options) string {
 		b.WriteString("`bulwark explain CONTROL` says why it matters and how it is fixed.")
 	}
 	return strings.TrimRight(b.String(), " \n") + "\n"
+}
+
+// commentStandard is a standard's items that are broken or unknown, folded.
+func commentStandard(s *scan.StandardResult) string {
+	if s == nil {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n<details><summary><b>%s</b>: %s</summary>\n\n| item | what it asks | answer |\n|---|---|---|\n", entities(s.Title), coverage(s))
+	rows, more := 0, 0
+	for _, group := range itemOrder {
+		for _, i := range s.Items {
+			switch {
+			case itemOutcome(i) != group.outcome || !group.always:
+			case rows == 2*maxCommentRows:
+				more++
+			default:
+				rows++
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", code(i.Number), entities(i.Title), code(group.label+": "+itemSays(i)))
+			}
+		}
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "\nand %d more\n", more)
+	}
+	b.WriteString("\n</details>\n")
+	return b.String()
 }
 
 // commentTheme is one broken control, folded, and the number of its findings.

@@ -14,7 +14,7 @@ import (
 var csvColumns = []string{
 	"control", "severity", "outcome", "title", "kind", "namespace", "machine", "name", "path", "got", "want", "reason",
 	"file", "line", "column", "pods", "fix", "references",
-	"show", "fix command", "reach", "standing", "waiver", "fingerprint",
+	"show", "fix command", "reach", "standing", "waiver", "fingerprint", "items",
 }
 
 // writeCSV writes one row for each finding, and one for what could not be told at all.
@@ -37,6 +37,7 @@ func writeCSV(w io.Writer, r *scan.Result, o Options) error {
 		for i, ref := range c.Refs {
 			refs[i] = ref.String()
 		}
+		items := itemsOf(r, c.ID)
 		put := func(f *control.Finding) {
 			object, at := objectJSON(f.Object), spots[f]
 			m, waiver := mend(c, f), ""
@@ -49,7 +50,7 @@ func writeCSV(w io.Writer, r *scan.Result, o Options) error {
 			}
 			row(c.ID, res.SeverityOf(f).String(), outcomeNames[f.Outcome], c.Title, object.Kind, object.Namespace, object.Machine, object.Name,
 				f.Path, f.Got, f.Want, f.Reason, file, line, column, strconv.Itoa(f.Pods), or(strings.Join(edits(f), "; "), m.Hand), strings.Join(refs, "; "),
-				look(f).String(), m.Command, reachText(f), standing(f, r.Baseline != nil), waiver, f.ID)
+				look(f).String(), m.Command, reachText(f), standing(f, r.Baseline != nil), waiver, f.ID, strings.Join(items, "; "))
 		}
 		for _, f := range res.Findings {
 			put(f)

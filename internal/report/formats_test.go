@@ -35,7 +35,7 @@ func results(t *testing.T) map[string]*scan.Result {
 	t.Helper()
 	fromFiles, _ := files(t)
 	out := map[string]*scan.Result{
-		"files": fromFiles, "live": live(shop(t)), "clean": clean(), "nothing": {},
+		"files": fromFiles, "live": live(shop(t)), "clean": clean(), "nothing": {}, "a standard": underStandard(t),
 		"the real catalogue": scanFile(t, controls.All(), "testdata/shop.yaml"),
 		"a crashed control":  {Controls: []*scan.ControlResult{{Control: &control.Control{ID: "a.b", Title: "A", Severity: control.Low}, Reason: "the control crashed: nil"}}},
 	}
@@ -371,8 +371,16 @@ func TestMarkdownComment(t *testing.T) {
 			if len(out) > maxComment || !utf8.ValidString(out) {
 				t.Errorf("%d bytes, want at most %d", len(out), maxComment)
 			}
+			columns := 0 // of the table that the line is in, as its first row has them
 			for line := range strings.Lines(out) {
-				if strings.HasPrefix(line, "|") && strings.Count(line, "|") != 6 {
+				switch n := strings.Count(line, "|"); {
+				case !strings.HasPrefix(line, "|"):
+					columns = 0
+				case columns == 0:
+					if columns = n; n != 4 && n != 6 {
+						t.Errorf("a table of %d columns: %s", n-1, line)
+					}
+				case n != columns:
 					t.Errorf("a row with other columns: %s", line)
 				}
 				if strings.Contains(line, "`") && !strings.Contains(line, "`bulwark ") || strings.ContainsAny(line, "@\x1b\u202e") {

@@ -57,6 +57,7 @@ type (
 		Bar                     []slice
 		BarLabel                string
 
+		Standard     *standardView
 		First        []*theme
 		Themes       []*theme
 		Faults       int
@@ -192,6 +193,7 @@ func newPage(r *scan.Result, o Options) *page {
 		case control.Unknown: // shown by reason, below
 		}
 	}
+	p.Standard = newStandardView(r.Standard)
 	p.First = p.Themes[:min(3, len(p.Themes))]
 	p.tiles()
 	p.bar(r)

@@ -29,6 +29,33 @@ type (
 		Controls   []jsonControl  `json:"controls"`
 		Gaps       []jsonGap      `json:"gaps"`
 		Baseline   *jsonBaseline  `json:"baseline,omitempty"`
+		Standard   *jsonStandard  `json:"standard,omitempty"`
+	}
+	jsonStandard struct {
+		ID       string       `json:"id"`
+		Title    string       `json:"title"`
+		Coverage jsonCoverage `json:"coverage"`
+		Items    []jsonItem   `json:"items"`
+	}
+	jsonCoverage struct {
+		Broken        int `json:"broken"`
+		Unknown       int `json:"unknown"`
+		Waived        int `json:"waived"`
+		Holds         int `json:"holds"`
+		NotApplicable int `json:"notApplicable"`
+		NotCovered    int `json:"notCovered"`
+	}
+	jsonItem struct {
+		Number   string   `json:"number"`
+		Title    string   `json:"title"`
+		Section  string   `json:"section,omitempty"`
+		Manual   bool     `json:"manual,omitempty"`
+		Outcome  string   `json:"outcome"`
+		Reason   string   `json:"reason,omitempty"`
+		Note     string   `json:"note,omitempty"`
+		Controls []string `json:"controls"`
+		By       []string `json:"by,omitempty"`
+		Findings int      `json:"findings"`
 	}
 	jsonTarget struct {
 		Name    string `json:"name"`
@@ -212,6 +239,7 @@ func resultJSON(r *scan.Result) jsonResult {
 		Objects:  r.Objects,
 		Controls: make([]jsonControl, len(r.Controls)),
 		Gaps:     make([]jsonGap, len(r.Gaps)),
+		Standard: standardJSON(r.Standard),
 	}
 	if out.Objects == nil {
 		out.Objects = map[string]int{}

@@ -38,6 +38,7 @@ type (
 		Controls []lineControl `json:"controls"`
 		Gaps     []jsonGap     `json:"gaps"`
 		Baseline *jsonBaseline `json:"baseline,omitempty"`
+		Standard *jsonStandard `json:"standard,omitempty"`
 	}
 	lineControl struct {
 		ID       string     `json:"id"`
@@ -57,7 +58,10 @@ func writeJSONLines(w io.Writer, r *scan.Result, o Options) error {
 	if err := e.Encode(header); err != nil {
 		return err
 	}
-	summary := lineSummary{Type: "summary", DurationMS: all.DurationMS, jsonSummary: all.Summary, Controls: []lineControl{}, Gaps: all.Gaps, Baseline: all.Baseline}
+	summary := lineSummary{
+		Type: "summary", DurationMS: all.DurationMS, jsonSummary: all.Summary, Controls: []lineControl{}, Gaps: all.Gaps,
+		Baseline: all.Baseline, Standard: all.Standard,
+	}
 	spots := locate(r, o)
 	for _, res := range r.Controls {
 		c := controlJSON(res)

@@ -101,6 +101,9 @@ func toJUnit(r *scan.Result, o Options) junitSuites {
 		out.Skipped += s.Skipped
 		out.Suites = append(out.Suites, s)
 	}
+	if r.Standard != nil {
+		add(standardJUnit(r.Standard))
+	}
 	for _, res := range r.Controls {
 		add(suiteJUnit(res, spots, o.Dir))
 	}
@@ -115,6 +118,26 @@ func toJUnit(r *scan.Result, o Options) junitSuites {
 	}
 	if len(unread) > 0 {
 		add(junitSuite{Name: "not read", Cases: unread})
+	}
+	return out
+}
+
+// standardJUnit is a standard as a suite: an item is a case. One that no control answers
+// is skipped, and says why.
+func standardJUnit(s *scan.StandardResult) junitSuite {
+	out := junitSuite{Name: s.ID, Properties: []junitProperty{{"title", s.Title}, {"coverage", coverage(s)}}}
+	for _, i := range s.Items {
+		c := junitCase{Name: printable(i.Number + " " + i.Title)}
+		message := &junitMessage{Message: printable(itemSays(i))}
+		switch {
+		case !i.Covered, i.Outcome == control.NotApplicable:
+			c.Skipped = message
+		case i.Outcome == control.Broken:
+			c.Failure = message
+		case i.Outcome == control.Unknown:
+			c.Error = message
+		}
+		out.Cases = append(out.Cases, c)
 	}
 	return out
 }

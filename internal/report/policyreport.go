@@ -164,9 +164,13 @@ func policyResults(r *scan.Result, o Options) map[string][]policyResult {
 	spots := locate(r, o)
 	result := func(c *control.Control, severity control.Severity, outcome, message string) policyResult {
 		family, _, _ := strings.Cut(c.ID, ".")
+		properties := []policyProperty{{"title", short(c.Title)}}
+		if r.Standard != nil {
+			properties = append(properties, policyProperty{"standard", r.Standard.ID}, policyProperty{"items", strings.Join(itemsOf(r, c.ID), ", ")})
+		}
 		return policyResult{
 			policy: c.ID, category: family, severity: severity.String(), result: outcome, message: short(message),
-			properties: []policyProperty{{"title", short(c.Title)}},
+			properties: properties,
 		}
 	}
 	for _, res := range r.Controls {

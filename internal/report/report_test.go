@@ -48,6 +48,16 @@ func TestGolden(t *testing.T) {
 		{"files.jsonl", "jsonl", fromFiles, located},
 		{"clean.jsonl", "jsonl", clean(), Options{}},
 		{"live.policyreport.yaml", "policyreport", live(shop(t)), Options{}},
+		{"standard.txt", "table", underStandard(t), Options{Width: 100}},
+		{"standard-all.txt", "table", underStandard(t), Options{Width: 100, All: true}},
+		{"standard.json", "json", underStandard(t), Options{}},
+		{"standard.jsonl", "jsonl", underStandard(t), Options{}},
+		{"standard.html", "html", underStandard(t), Options{}},
+		{"standard.sarif", "sarif", underStandard(t), Options{}},
+		{"standard.junit.xml", "junit", underStandard(t), Options{}},
+		{"standard.md", "markdown", underStandard(t), Options{}},
+		{"standard.csv", "csv", underStandard(t), Options{}},
+		{"standard.openreports.yaml", "openreports", underStandard(t), Options{}},
 		{"files.openreports.yaml", "openreports", fromFiles, located},
 	} {
 		t.Run(tt.file, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/manifest"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/standard"
 )
 
 // The controls below stand in for the catalogue, so that the golden files change when
@@ -217,6 +218,28 @@ func scanFile(t *testing.T, controls []*control.Control, file string, gaps ...cl
 	t.Helper()
 	res, _ := readFile(t, controls, file, gaps...)
 	res.Live = true
+	return res
+}
+
+// underStandard is the shop seen by a small standard that has an item of each outcome.
+func underStandard(t *testing.T) *scan.Result {
+	t.Helper()
+	s := &standard.Standard{
+		ID: "house-1", Title: "Rules of the house, 1", Catalogue: "CIS 1.12",
+		Items: []standard.Item{
+			{Number: "2.1", Title: "etcd speaks TLS", Section: "etcd", Manual: true},
+			{Number: "5.1.1", Title: "Few are administrators", Section: "people", Note: "groups of an identity provider are not looked into"},
+			{Number: "5.2.2", Title: "Nothing is privileged", Section: "pods"},
+			{Number: "k", Title: "Kubelets know who asks", Controls: []string{"kubelet.anonymous"}},
+			{Number: "p", Title: "There is a plan", Why: "a plan is for people to make"},
+			{Number: "r", Title: "Certificates are renewed", By: []string{"`bulwark pki renew`"}},
+			{Number: "s", Title: "Nobody reaches the runtime", Controls: []string{"pod.runtimesocket"}},
+		},
+	}
+	plan := s.Plan(fixtures)
+	res := scanFile(t, plan.Controls, "testdata/shop.yaml",
+		cluster.Gap{Need: cluster.KubeletConfig, Reason: "no access to nodes/proxy: grant it, or run on the node with --host"})
+	res.Under(plan)
 	return res
 }
 

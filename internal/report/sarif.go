@@ -43,6 +43,7 @@ type (
 		Invocations []sarifInvocation    `json:"invocations"`
 		Bases       map[string]sarifBase `json:"originalUriBaseIds"`
 		ColumnKind  string               `json:"columnKind"`
+		Taxonomies  []sarifTaxonomy      `json:"taxonomies,omitempty"`
 		Results     []sarifResult        `json:"results"`
 	}
 	sarifTool struct {
@@ -62,6 +63,8 @@ type (
 		Help             sarifText       `json:"help"`
 		Default          sarifLevel      `json:"defaultConfiguration"`
 		Properties       sarifProperties `json:"properties"`
+
+		Relationships []sarifRelationship `json:"relationships,omitempty"`
 	}
 	sarifText struct {
 		Text     string `json:"text"`
@@ -233,6 +236,7 @@ func toSARIF(r *scan.Result, o Options) sarifLog {
 		Tool:       sarifTool{sarifDriver{Name: "Bulwark", Version: r.Version, InformationURI: "https://github.com/bulwark-k8s/bulwark", Rules: []sarifRule{}}},
 		Bases:      map[string]sarifBase{sourceRoot: {sarifText{Text: "the folder that the scan was started in"}}},
 		ColumnKind: "unicodeCodePoints",
+		Taxonomies: taxonomies(r.Standard),
 		Results:    []sarifResult{},
 	}
 	index := map[*scan.ControlResult]int{}
@@ -243,7 +247,9 @@ func toSARIF(r *scan.Result, o Options) sarifLog {
 	var faults []fault
 	for i, res := range r.Controls {
 		index[res] = i
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, ruleSARIF(res.Control))
+		rule := ruleSARIF(res.Control)
+		rule.Relationships = relationships(r, res.Control.ID)
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
 		for _, f := range res.Findings {
 			if f.Outcome == control.Broken {
 				faults = append(faults, fault{i, f})

@@ -56,6 +56,7 @@ func writeTable(w io.Writer, r *scan.Result, o Options) error {
 	t := &table{bufio.NewWriter(w), o, locate(r, o), map[cluster.Ref]bool{}}
 	t.head(r)
 	t.first(r)
+	t.standard(r)
 	t.broken(r)
 	t.past(r)
 	t.waived(r)

@@ -36,6 +36,8 @@ type Result struct {
 	Gaps []cluster.Gap
 	// Baseline is set where the result was held against an older one.
 	Baseline *Baseline
+	// Standard is set where the scan was for one: the same, item by item.
+	Standard *StandardResult
 }
 
 // A Baseline is what became of an older result's faults.

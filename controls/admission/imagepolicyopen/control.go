@@ -19,8 +19,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.AdmissionFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.5.1"), control.MITRE("T1562.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.5.1").Further(),
+		control.MITRE("T1562.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -21,8 +21,12 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.AdmissionFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.2.1"), control.NSA("Pod security enforcement"), control.MITRE("T1562.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.1").Further(),
+		control.NSA("Pod security enforcement"),
+		control.MITRE("T1562.001"),
+	},
+	Doc: doc,
 }
 
 // controllers make pods for whoever may make a workload; to exempt one exempts all.

@@ -20,8 +20,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.APIServerFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.29"), control.MITRE("T1040")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.29").At("--tls-cipher-suites"),
+		control.MITRE("T1040"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -20,8 +20,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.APIServerFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.16"), control.CIS("3.2.1"), control.NSA("Audit logging"), control.MITRE("T1562.008")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.16").At("--audit-log-path"),
+		control.CIS("3.2.1").At("--audit-policy-file"),
+		control.NSA("Audit logging"),
+		control.MITRE("T1562.008"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
@@ -31,10 +36,10 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		_, policy := flag.Text(c.Flags, "audit-policy-file", "")
 		log, _ := flag.Text(c.Flags, "audit-log-path", "")
 		webhook, _ := flag.Text(c.Flags, "audit-webhook-config-file", "")
-		switch {
-		case c.Flags.Get("audit-policy-file", "") == "":
+		if c.Flags.Get("audit-policy-file", "") == "" {
 			v.Broken("--audit-policy-file", policy, "a policy")
-		case log == "" && webhook == "":
+		}
+		if log == "" && webhook == "" {
 			v.Broken("--audit-log-path", "not set", "a file").Because("neither it nor --audit-webhook-config-file says where events go")
 		}
 	}

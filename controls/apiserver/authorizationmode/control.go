@@ -21,8 +21,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.APIServerFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.6"), control.CIS("1.2.8"), control.MITRE("T1078")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.6").When(func(f *control.Finding) bool { return strings.Contains(f.Got, "AlwaysAllow") }),
+		control.CIS("1.2.7").When(func(f *control.Finding) bool { return !strings.Contains(f.Got, "Node") }),
+		control.CIS("1.2.8").When(func(f *control.Finding) bool { return !strings.Contains(f.Got, "RBAC") }),
+		control.MITRE("T1078"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

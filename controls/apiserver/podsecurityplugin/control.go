@@ -21,8 +21,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.APIServerFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.2.1"), control.MITRE("T1562.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.1").Further(),
+		control.MITRE("T1562.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

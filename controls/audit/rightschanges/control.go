@@ -20,8 +20,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.AuditFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("3.2.2"), control.NSA("Audit logging"), control.MITRE("T1562.008"), control.MITRE("T1098.006")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("3.2.2").Further(),
+		control.NSA("Audit logging"),
+		control.MITRE("T1562.008"),
+		control.MITRE("T1098.006"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

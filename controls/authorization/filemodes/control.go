@@ -22,8 +22,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.AuthorizationFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.6"), control.CIS("1.2.7"), control.CIS("1.2.8"), control.MITRE("T1078")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.6").When(func(f *control.Finding) bool { return f.Got == "AlwaysAllow" }),
+		control.CIS("1.2.7").When(func(f *control.Finding) bool { return strings.HasPrefix(f.Want, "Node") }),
+		control.CIS("1.2.8").When(func(f *control.Finding) bool { return strings.HasPrefix(f.Want, "RBAC among") }),
+		control.MITRE("T1078"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

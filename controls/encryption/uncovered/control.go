@@ -19,8 +19,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.EncryptionFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.27"), control.MITRE("T1552.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.27").Further(),
+		control.MITRE("T1552.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

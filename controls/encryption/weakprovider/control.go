@@ -5,6 +5,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -21,8 +22,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.EncryptionFile},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.28"), control.MITRE("T1552.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.28").When(func(f *control.Finding) bool { return f.Got != "aescbc" && !strings.HasPrefix(f.Got, "kms") }),
+		control.MITRE("T1552.001"),
+	},
+	Doc: doc,
 }
 
 var weak = map[string]string{

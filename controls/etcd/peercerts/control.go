@@ -22,8 +22,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.EtcdFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("2.5"), control.MITRE("T1552")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("2.5").At("--peer-client-cert-auth"),
+		control.MITRE("T1552"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
@@ -44,7 +47,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				v.Broken("--listen-peer-urls", u.String(), "https")
 			}
 		}
-		if len(v.Findings) == 0 && !etcd.True(c, "peer-client-cert-auth") {
+		if !etcd.True(c, "peer-client-cert-auth") {
 			got, given := etcd.Setting(c, "peer-client-cert-auth")
 			if !given {
 				got = "not set, so false"

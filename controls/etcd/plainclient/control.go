@@ -20,8 +20,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.EtcdFlags},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("2.1"), control.MITRE("T1552")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("2.1").At("--cert-file"),
+		control.MITRE("T1552"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
@@ -42,7 +45,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				}
 			}
 		}
-		if cert, _ := etcd.Setting(c, "cert-file"); cert == "" && len(v.Findings) == 0 && !etcd.True(c, "auto-tls") {
+		if cert, _ := etcd.Setting(c, "cert-file"); cert == "" && !etcd.True(c, "auto-tls") {
 			v.Broken("--cert-file", "not set", "a server certificate")
 		}
 	}

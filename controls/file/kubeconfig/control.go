@@ -21,8 +21,20 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.HostFiles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.1.13"), control.CIS("4.1.5"), control.MITRE("T1552.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.1.13").On("*admin.conf").At("mode"),
+		control.CIS("1.1.14").On("*admin.conf").At("owner"),
+		control.CIS("1.1.15").On("scheduler.conf").At("mode"),
+		control.CIS("1.1.16").On("scheduler.conf").At("owner"),
+		control.CIS("1.1.17").On("controller-manager.conf").At("mode"),
+		control.CIS("1.1.18").On("controller-manager.conf").At("owner"),
+		control.CIS("4.1.3").On("kube-proxy*").At("mode"),
+		control.CIS("4.1.4").On("kube-proxy*").At("owner"),
+		control.CIS("4.1.5").On("kubelet*.conf").At("mode"),
+		control.CIS("4.1.6").On("kubelet*.conf").At("owner"),
+		control.MITRE("T1552.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

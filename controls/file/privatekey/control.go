@@ -21,8 +21,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.HostFiles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.1.21"), control.MITRE("T1552.004")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.1.21").On("*.key").At("mode"),
+		control.MITRE("T1552.004"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

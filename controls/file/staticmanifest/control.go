@@ -21,8 +21,18 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.HostFiles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.1.1"), control.MITRE("T1053.007")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.1.1").On("kube-apiserver.yaml").At("mode"),
+		control.CIS("1.1.2").On("kube-apiserver.yaml").At("owner"),
+		control.CIS("1.1.3").On("kube-controller-manager.yaml").At("mode"),
+		control.CIS("1.1.4").On("kube-controller-manager.yaml").At("owner"),
+		control.CIS("1.1.5").On("kube-scheduler.yaml").At("mode"),
+		control.CIS("1.1.6").On("kube-scheduler.yaml").At("owner"),
+		control.CIS("1.1.7").On("etcd.yaml").At("mode"),
+		control.CIS("1.1.8").On("etcd.yaml").At("owner"),
+		control.MITRE("T1053.007"),
+	},
+	Doc: doc,
 }
 
 func what(f cluster.File) string {

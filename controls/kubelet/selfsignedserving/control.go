@@ -23,8 +23,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.KubeletConfig},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("4.2.9"), control.CIS("4.2.11")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("4.2.9").At("serverTLSBootstrap"),
+		control.CIS("4.2.11").Further(),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

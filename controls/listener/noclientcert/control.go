@@ -21,8 +21,12 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Listeners},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("2.2"), control.CIS("2.5"), control.MITRE("T1552")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("2.2").Further(),
+		control.CIS("2.5").Further(),
+		control.MITRE("T1552"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

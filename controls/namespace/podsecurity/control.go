@@ -23,8 +23,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Namespaces},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.2.1"), control.CIS("5.2.2"), control.NSA("Pod security enforcement"), control.MITRE("T1610")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.1").Further(),
+		control.CIS("5.2.2").Further(),
+		control.NSA("Pod security enforcement"),
+		control.MITRE("T1610"),
+	},
+	Doc: doc,
 }
 
 const enforce = "pod-security.kubernetes.io/enforce"

@@ -27,8 +27,11 @@ var Control = &control.Control{
 	Over:     []cluster.Need{cluster.Namespaces},
 	With:     append(slices.Clone(cluster.Isolation), cluster.Workloads...),
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.3.2"), control.NSA("Network separation")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.3.2").Further(),
+		control.NSA("Network separation"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

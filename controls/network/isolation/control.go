@@ -21,8 +21,12 @@ var Control = &control.Control{
 	Over:     cluster.Workloads,
 	With:     cluster.Isolation,
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.3.2"), control.NSA("Network separation"), control.MITRE("T1046")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.3.2").Further(),
+		control.NSA("Network separation"),
+		control.MITRE("T1046"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -23,8 +23,15 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
 	Check:    check,
-	Refs:     []control.Ref{control.PSS("baseline: Capabilities"), control.CIS("5.2.9"), control.MITRE("T1611")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.8").When(func(f *control.Finding) bool {
+			return strings.Contains(f.Got, "NET_RAW") || strings.Contains(f.Got, "ALL")
+		}),
+		control.CIS("5.2.9"),
+		control.PSS("baseline: Capabilities"),
+		control.MITRE("T1611"),
+	},
+	Doc: doc,
 }
 
 // gains are the capabilities that are a way out by themselves, and how.

@@ -4,6 +4,7 @@ package dropall
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -21,8 +22,12 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
 	Check:    check,
-	Refs:     []control.Ref{control.PSS("restricted: Capabilities"), control.CIS("5.2.9")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.8").When(func(f *control.Finding) bool { return !strings.Contains(f.Got, "NET_RAW") }),
+		control.CIS("5.2.9"),
+		control.PSS("restricted: Capabilities"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

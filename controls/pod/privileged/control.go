@@ -20,8 +20,13 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
 	Check:    check,
-	Refs:     []control.Ref{control.PSS("baseline: Privileged Containers"), control.CIS("5.2.2"), control.MITRE("T1611")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.2").At("privileged"),
+		control.CIS("5.2.10").At("hostProcess"),
+		control.PSS("baseline: Privileged Containers"),
+		control.MITRE("T1611"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

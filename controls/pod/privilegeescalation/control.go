@@ -21,8 +21,12 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
 	Check:    check,
-	Refs:     []control.Ref{control.PSS("restricted: Privilege Escalation"), control.CIS("5.2.6"), control.MITRE("T1548.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.2.6").When(func(f *control.Finding) bool { return f.Got == "true" }),
+		control.PSS("restricted: Privilege Escalation"),
+		control.MITRE("T1548.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -23,8 +23,12 @@ var Control = &control.Control{
 	Over:     cluster.Workloads,
 	With:     append([]cluster.Need{cluster.ServiceAccounts}, cluster.RBAC...),
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.6"), control.CIS("5.1.5"), control.MITRE("T1528")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.1.6"),
+		control.CIS("5.1.5").When(func(f *control.Finding) bool { return len(f.Via) > 0 }),
+		control.MITRE("T1528"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

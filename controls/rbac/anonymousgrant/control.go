@@ -25,8 +25,12 @@ var Control = &control.Control{
 	Over:     []cluster.Need{cluster.ClusterRoleBindings, cluster.RoleBindings},
 	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.1"), control.NSA("Authentication and authorization"), control.MITRE("T1078.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.1").Further(),
+		control.NSA("Authentication and authorization"),
+		control.MITRE("T1078.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -20,8 +20,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.ClusterRoleBindings, cluster.RoleBindings},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.1"), control.MITRE("T1078")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.1.1").When(func(f *control.Finding) bool { return f.Object.Kind == "ClusterRoleBinding" }),
+		control.MITRE("T1078"),
+	},
+	Doc: doc,
 }
 
 // Grants that Kubernetes and kubeadm make themselves: the API server restores the

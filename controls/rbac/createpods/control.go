@@ -3,6 +3,7 @@ package createpods
 
 import (
 	_ "embed"
+	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -21,8 +22,18 @@ var Control = &control.Control{
 	Over:     []cluster.Need{cluster.RoleBindings, cluster.ClusterRoleBindings},
 	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.4"), control.MITRE("T1610")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.1.4").When(createsPods),
+		control.MITRE("T1610"),
+	},
+	Doc: doc,
+}
+
+// createsPods is true of a rule that lets pods themselves be created; changing one, or a
+// workload that makes them, is as good to an attacker and more than CIS asks about.
+func createsPods(f *control.Finding) bool {
+	text := f.Got + f.Reason
+	return strings.Contains(text, "create") && strings.Contains(text, "pods")
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

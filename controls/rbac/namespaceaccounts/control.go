@@ -24,8 +24,11 @@ var Control = &control.Control{
 	Over:     []cluster.Need{cluster.RoleBindings, cluster.ClusterRoleBindings},
 	With:     []cluster.Need{cluster.Roles, cluster.ClusterRoles},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.5"), control.MITRE("T1078.004")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.1.5").Further(),
+		control.MITRE("T1078.004"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -20,8 +20,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.RoleBindings, cluster.ClusterRoleBindings},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.7"), control.MITRE("T1078")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.7").Further(),
+		control.MITRE("T1078"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -20,8 +20,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Secrets},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("3.1.3"), control.MITRE("T1078.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("3.1.3").Further(),
+		control.MITRE("T1078.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -25,8 +25,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.4.1"), control.MITRE("T1552.001")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.4.1").Further(),
+		control.MITRE("T1552.001"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

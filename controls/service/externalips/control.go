@@ -22,8 +22,11 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.Services},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("1.2.3"), control.MITRE("T1557")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("1.2.3").Further(),
+		control.MITRE("T1557"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {

@@ -24,8 +24,12 @@ var Control = &control.Control{
 	Over:     cluster.Workloads,
 	With:     append([]cluster.Need{cluster.ServiceAccounts}, cluster.RBAC...),
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.1"), control.MITRE("T1078.004"), control.MITRE("T1098.006")},
-	Doc:      doc,
+	Refs: []control.Ref{
+		control.CIS("5.1.1").Further(),
+		control.MITRE("T1078.004"),
+		control.MITRE("T1098.006"),
+	},
+	Doc: doc,
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
