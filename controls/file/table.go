@@ -39,31 +39,37 @@ var Controls = table.Of(
 	},
 	&control.Control{
 		ID: "file.cniconfig", Title: "Network plugin's configuration is open to others", Severity: control.Low,
-		Refs:  []control.Ref{control.CIS("1.1.9"), control.CIS("1.1.10"), control.MITRE("T1613")},
+		Refs:  []control.Ref{control.CIS("1.1.9").At("mode"), control.CIS("1.1.10").At("owner"), control.MITRE("T1613")},
 		Check: each(open, "0600", "root", func(_ *cluster.Machine, f cluster.File) bool { return cni(f) }),
 	},
 	&control.Control{
 		ID: "file.kubeletunit", Title: "Kubelet's service file is open to others", Severity: control.Low,
-		Refs:  []control.Ref{control.CIS("4.1.1"), control.CIS("4.1.2"), control.MITRE("T1543.002")},
+		Refs:  []control.Ref{control.CIS("4.1.1").At("mode"), control.CIS("4.1.2").At("owner"), control.MITRE("T1543.002")},
 		Check: each(open, "0600", "root", func(_ *cluster.Machine, f cluster.File) bool { return unit(f) }),
 	},
 	&control.Control{
 		ID: "file.kubeletfile", Title: "Kubelet's configuration is open to others", Severity: control.Low,
-		Refs: []control.Ref{control.CIS("4.1.9"), control.CIS("4.1.10"), control.MITRE("T1613")},
+		Refs: []control.Ref{control.CIS("4.1.9").At("mode"), control.CIS("4.1.10").At("owner"), control.MITRE("T1613")},
 		Check: each(open, "0600", "root", func(_ *cluster.Machine, f cluster.File) bool {
 			return f.Role == cluster.ConfigFile && f.UsedBy == "kubelet" && !unit(f) && !cni(f)
 		}),
 	},
 	&control.Control{
 		ID: "file.certificatefile", Title: "Certificate or authority is writable by others", Severity: control.High,
-		Refs: []control.Ref{control.CIS("1.1.19"), control.CIS("1.1.20"), control.CIS("4.1.7"), control.CIS("4.1.8"), control.MITRE("T1553.004")},
+		Refs: []control.Ref{
+			control.CIS("1.1.19").At("owner"),
+			control.CIS("1.1.20").On("*.crt").At("mode"),
+			control.CIS("4.1.7").On("*ca.crt").At("mode"),
+			control.CIS("4.1.8").On("*ca.crt").At("owner"),
+			control.MITRE("T1553.004"),
+		},
 		Check: each(writable, "0644 or less", "root", func(_ *cluster.Machine, f cluster.File) bool {
 			return f.Role == cluster.Certificate
 		}),
 	},
 	&control.Control{
 		ID: "file.pkifolder", Title: "Folder of keys is writable by others", Severity: control.High,
-		Refs: []control.Ref{control.CIS("1.1.19"), control.MITRE("T1553.004")},
+		Refs: []control.Ref{control.CIS("1.1.19").At("owner"), control.MITRE("T1553.004")},
 		Check: each(writable, "0755 or less", "root", func(m *cluster.Machine, f cluster.File) bool {
 			return f.Role == cluster.Directory && above(m, f, cluster.PrivateKey)
 		}),

@@ -39,7 +39,7 @@ var Controls = table.Of(
 	},
 	&control.Control{
 		ID: "kubelet.kubelettls", Title: "Kubelet is set to agree to weak TLS", Severity: control.Medium,
-		Refs: []control.Ref{control.CIS("4.2.12"), control.NSA("Transport layer security"), control.MITRE("T1040")},
+		Refs: []control.Ref{control.CIS("4.2.12").At("tlsCipherSuites"), control.NSA("Transport layer security"), control.MITRE("T1040")},
 		Check: each(func(c *kubeletv1beta1.KubeletConfiguration, v *control.Verdict) {
 			flag.WeakTLS(v, "tlsMinVersion", c.TLSMinVersion, "tlsCipherSuites", c.TLSCipherSuites)
 		}),
@@ -111,7 +111,7 @@ var Controls = table.Of(
 	},
 	&control.Control{
 		ID: "kubelet.imagecredentials", Title: "Pods may use the images that others pulled", Severity: control.Low,
-		Refs:  []control.Ref{control.CIS("1.2.11"), control.MITRE("T1525")},
+		Refs:  []control.Ref{control.CIS("1.2.11").Further(), control.MITRE("T1525")},
 		Check: each(imageCredentials),
 	},
 	&control.Control{

@@ -23,6 +23,6 @@ var nsa = Standard{
 		{Number: "Authentication and authorization", Title: "Who asks is known, and may do only what is needed", Controls: []string{"rbac", "apiserver.authorizationmode", "apiserver.tokenfile", "workload.takeover", "controllermanager.sharedcredentials"}},
 		{Number: "Audit logging", Title: "What is done is recorded"},
 		{Number: "Logging and threat detection", Title: "Logs are gathered, watched, and somebody is told", Why: "it is about a system beside the cluster"},
-		{Number: "Upgrades", Title: "Supported versions and recent fixes", Controls: []string{"node.versionskew", "ingress.retirednginx"}},
+		{Number: "Upgrading and application security practices", Title: "Supported versions and recent fixes", Controls: []string{"node.versionskew", "ingress.retirednginx"}},
 	},
 }

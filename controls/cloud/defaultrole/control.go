@@ -21,7 +21,7 @@ var Control = &control.Control{
 	Since:    "0.1.0",
 	Over:     []cluster.Need{cluster.ServiceAccounts},
 	Check:    check,
-	Refs:     []control.Ref{control.CIS("5.1.5"), control.MITRE("T1078.004")},
+	Refs:     []control.Ref{control.CIS("5.1.5").Further(), control.MITRE("T1078.004")},
 	Doc:      doc,
 }
 

@@ -22,6 +22,7 @@ var Control = &control.Control{
 	Over:     []cluster.Need{cluster.HostFiles},
 	Check:    check,
 	Refs: []control.Ref{
+		control.CIS("1.1.19").On("*.key").At("owner"),
 		control.CIS("1.1.21").On("*.key").At("mode"),
 		control.MITRE("T1552.004"),
 	},
