@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -36,19 +37,21 @@ type pkiRotateOptions struct {
 	abort    bool
 	until    string
 
+	folder rotateFolder // for clusters that are no lab's
+
 	settle, forceAfter time.Duration
 	compromised        bool
 	waits              map[rotate.Action]time.Duration // that were said, and not left to the plan
 }
 
 func newPKIRotate(_ *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &pkiRotateOptions{streams: streams}
+	o := &pkiRotateOptions{streams: streams, folder: rotateFolder{keys: pkiKeys{streams: streams}}}
 	var kinds []string
 	for _, k := range rotate.Kinds {
 		kinds = append(kinds, string(k))
 	}
 	cmd := &cobra.Command{
-		Use:   "rotate ca|etcd-ca|front-proxy-ca|sa-keys --lab NAME",
+		Use:   "rotate ca|etcd-ca|front-proxy-ca|sa-keys (-d DIR | --lab NAME)",
 		Short: "Replace an authority, or the key of service accounts, while the cluster runs",
 		Long: `Replace an authority, or the key of service accounts, while the cluster runs.
 
@@ -59,8 +62,21 @@ one machine at a time, and verified on live handshakes.
 
 What has been done is written down before and after every step: the same command
 again goes on after an interruption. --abort takes everything back, until retire
-has begun. See docs/rotate.md.`,
-		Example: `  bulwark pki rotate ca --lab default --dry-run
+has begun. See docs/rotate.md.
+
+With -d it is any cluster: DIR is a folder of init, or has each machine's
+/etc/kubernetes below DIR/MACHINE, and a cluster.yaml. For each phase it writes a
+folder for each machine, with the files to place and a script that places them
+and restarts what must be, and STEPS.md, which says in which order. The same
+command again then asks the cluster from outside, with live handshakes, whether
+the phase is in place, and only then writes the next one. It changes no machine.
+
+With -d the exit code is 3 where something was seen not to be in place yet, and
+4 where something could not be seen, or has to wait.`,
+		Example: `  bulwark pki rotate ca -d prod-pki --dry-run
+  bulwark pki rotate ca -d prod-pki --bundles /secure/handout
+  bulwark pki rotate ca -d prod-pki --verify lb.example.com:6443
+  bulwark pki rotate ca --lab default --dry-run
   bulwark pki rotate sa-keys --lab default --yes
   bulwark pki rotate etcd-ca --lab default --abort`,
 		ValidArgs: kinds,
@@ -94,13 +110,27 @@ has begun. See docs/rotate.md.`,
 	f.StringVar(&o.until, "until", "", "stop when this `phase` is through: distribute, reissue or switch")
 	f.DurationVar(&o.settle, "settle", rotate.DefaultSettle, "how long pods get to read what is trusted, before anything is switched")
 	f.DurationVar(&o.forceAfter, "force-after", rotate.DefaultTokens, "how long after the switch tokens of the old key may live; then they are refused")
+	o.folder.add(cmd)
 	f.BoolVar(&o.compromised, "compromised", false, "replace all at once: what breaks is printed first")
 	return cmd
 }
 
 func (o *pkiRotateOptions) validate() error {
-	if o.lab == "" {
-		return misuse("bulwark pki rotate "+string(o.kind)+" --lab NAME", "pki rotate: which cluster?")
+	switch {
+	case o.lab == "" && o.folder.dir == "":
+		return misuse("bulwark pki rotate "+string(o.kind)+" -d DIR", "pki rotate: which cluster?")
+	case o.lab != "" && o.folder.dir != "":
+		return misuse("leave out one of them", "--lab and --dir name two clusters")
+	case o.lab != "" && o.folder.said():
+		return misuse("leave them out", "--file, --bundles, --verify, --kubeconfig, --accept-unknown, --wait and --identity go with --dir")
+	}
+	for _, address := range o.folder.verify {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return misuse("", "--verify %s: want HOST:PORT", address)
+		}
+	}
+	if len(o.folder.verify) > 0 && o.kind != rotate.ClusterCA && o.kind != rotate.EtcdCA {
+		return misuse("leave it out: what can be asked is asked", "--verify: no server shows a certificate of %s", o.kind)
 	}
 	if o.until != "" && !slices.Contains([]string{"distribute", "reissue", "switch"}, o.until) {
 		return misuse("", "--until %s: want distribute, reissue or switch", o.until)
@@ -117,6 +147,9 @@ func (o *pkiRotateOptions) validate() error {
 func (o *pkiRotateOptions) run(ctx context.Context, stdin io.Reader) (err error) {
 	if err := o.validate(); err != nil {
 		return err
+	}
+	if o.folder.dir != "" {
+		return o.runFolder(ctx, stdin)
 	}
 	env, err := labEnvironment()
 	if err != nil {

@@ -185,15 +185,7 @@ func readFiles(h host, dir string, into map[string]rotate.File) error {
 func (r *Rotation) Do(ctx context.Context, s rotate.Step, content func(rotate.Digest) ([]byte, error)) error {
 	switch s.Do {
 	case rotate.Write:
-		from, err := content(s.From)
-		if err != nil {
-			return err
-		}
-		to, err := content(s.To)
-		if err != nil {
-			return err
-		}
-		return r.write(s, from, to)
+		return r.write(s, content)
 	case rotate.SetFlag:
 		return r.setFlag(s)
 	case rotate.Leave:
@@ -265,53 +257,102 @@ func (r *Rotation) onHost(machineName, file string) (string, error) {
 	return r.state.Topology.Hosts[i].file(file), nil
 }
 
-// write puts a file's new content in the place of the old one, at once.
-func (r *Rotation) write(s rotate.Step, from, to []byte) error {
-	name, err := r.onHost(s.Machine, s.File)
-	if err != nil {
-		return err
+// A staged file is one whose new content lies beside it, or that is to go.
+type staged struct{ name, tmp string }
+
+func (f staged) place() error {
+	if f.tmp == "" {
+		return os.Remove(f.name)
 	}
-	folder := filepath.Dir(name)
-	left, _ := filepath.Glob(filepath.Join(folder, newFilePattern))
-	for _, l := range left {
-		_ = os.Remove(l)
+	return os.Rename(f.tmp, f.name)
+}
+
+// write puts the new content of a step's files in the place of the old. All of
+// it is on the disk before the first file is replaced, so that between a
+// certificate and its key there is nothing but two renames.
+func (r *Rotation) write(s rotate.Step, content func(rotate.Digest) ([]byte, error)) (err error) {
+	var files []staged
+	defer func() {
+		for _, f := range files {
+			if f.tmp != "" && err != nil {
+				_ = os.Remove(f.tmp)
+			}
+		}
+	}()
+	swept := map[string]bool{}
+	for _, c := range s.Changes() {
+		name, err := r.onHost(s.Machine, c.File)
+		if err != nil {
+			return err
+		}
+		if folder := filepath.Dir(name); !swept[folder] {
+			swept[folder] = true
+			left, _ := filepath.Glob(filepath.Join(folder, newFilePattern))
+			for _, l := range left {
+				_ = os.Remove(l)
+			}
+		}
+		f, err := stage(name, c, content)
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", c.File, err)
+		}
+		if f != nil {
+			files = append(files, *f)
+		}
+	}
+	if r.MidWrite != nil && len(files) > 0 {
+		r.MidWrite()
+	}
+	for _, f := range files {
+		if err := f.place(); err != nil {
+			return fmt.Errorf("writing %s: %w", f.name, err)
+		}
+	}
+	for folder := range swept {
+		if err := syncFolder(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage makes one file's new content ready, and returns nothing where it is in
+// place already.
+func stage(name string, c rotate.Change, content func(rotate.Digest) ([]byte, error)) (*staged, error) {
+	from, err := content(c.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := content(c.To)
+	if err != nil {
+		return nil, err
 	}
 	now, err := os.ReadFile(name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !missing:
-		return err
-	case missing && s.To == "", !missing && s.To != "" && string(now) == string(to):
-		return nil
-	case missing != (s.From == "") || string(now) != string(from):
-		return withHint(fmt.Errorf("%s: somebody else has changed it since the rotation was planned", s.File), "bulwark pki rotate --abort, and plan again")
-	case s.To == "":
-		if err := os.Remove(name); err != nil {
-			return err
-		}
-		return syncFolder(folder)
+		return nil, err
+	case missing && c.To == "", !missing && c.To != "" && string(now) == string(to):
+		return nil, nil
+	case missing != (c.From == "") || string(now) != string(from):
+		return nil, withHint(errors.New("somebody else has changed it since the rotation was planned"), "bulwark pki rotate --abort, and plan again")
+	case c.To == "":
+		return &staged{name: name}, nil
 	}
-	tmp, err := os.CreateTemp(folder, newFilePattern)
+	tmp, err := os.CreateTemp(filepath.Dir(name), newFilePattern)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, err = tmp.Write(to)
 	var st unix.Stat_t
 	if !missing && unix.Stat(name, &st) == nil {
 		err = errors.Join(err, tmp.Chown(int(st.Uid), int(st.Gid)))
 	}
-	err = errors.Join(err, tmp.Chmod(s.Mode), tmp.Sync(), tmp.Close())
-	if r.MidWrite != nil {
-		r.MidWrite()
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
+	if err := errors.Join(err, tmp.Chmod(c.Mode), tmp.Sync(), tmp.Close()); err != nil {
 		_ = os.Remove(tmp.Name())
-		return fmt.Errorf("writing %s: %w", s.File, err)
+		return nil, err
 	}
-	return syncFolder(folder)
+	return &staged{name, tmp.Name()}, nil
 }
 
 func syncFolder(name string) error {

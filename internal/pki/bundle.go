@@ -13,6 +13,8 @@ const (
 	backupFolder   = "backup"   // what was replaced, by time
 	requestsFolder = "requests" // requests to give away, without any key
 	pendingFolder  = "pending"  // the keys of these requests
+	// RotationFolder has the state of a rotation while it is under way.
+	RotationFolder = "rotation"
 	configFile     = "cluster.yaml"
 	rbacFile       = "rbac.yaml"
 )

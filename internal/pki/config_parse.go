@@ -377,7 +377,7 @@ func (p *configParser) cidrs(n *yaml.Node) (cidrs []netip.Prefix) {
 }
 
 // reserved are folders of a bundle that are no machine.
-var reserved = []string{caFolder, adminFolder, backupFolder, requestsFolder, pendingFolder}
+var reserved = []string{caFolder, adminFolder, backupFolder, requestsFolder, pendingFolder, RotationFolder}
 
 func (p *configParser) hosts(n *yaml.Node, what string) (hosts []Host) {
 	p.list(n, what, func(n *yaml.Node) {

@@ -251,6 +251,19 @@ func replaceFile(name string, data []byte, old fs.FileInfo, sync bool) (err erro
 	return nil
 }
 
+// Replace puts new content where a file is, at once, and leaves it to the same
+// owner with the same mode.
+func Replace(name string, data []byte) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return replaceFile(name, data, info, true)
+}
+
+// Sweep removes half-written files of a process that was killed.
+func Sweep(folder string) { sweep(folder) }
+
 // parallel runs f for each number below n, and stops beginning new ones after
 // an error. Without workers there are as many as processors.
 func parallel(n, workers int, f func(int) error) error {

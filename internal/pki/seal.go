@@ -212,3 +212,21 @@ func (v *vault) prepare(c CAKeys, passphrase func() (age.Recipient, error), fres
 	v.identities, v.unlocked = []age.Identity{x}, true
 	return seal([]byte(x.String()+"\n"), to)
 }
+
+// Sealer returns what encrypts a new key as the keys of the authorities in
+// caDir are: to the config's recipients, or to the identity that the passphrase
+// opens, which is asked for.
+func Sealer(caDir string, keys CAKeys, unlock Unlock) (func(key []byte) ([]byte, error), error) {
+	v := &vault{dir: caDir, unlock: unlock}
+	// Fresh is false, so no new identity is made where one is to be read.
+	if keys.Passphrase && !exists(filepath.Join(caDir, identityFile)) {
+		return nil, fmt.Errorf("%s: not there, and the keys beside it are encrypted to it", filepath.Join(caDir, identityFile))
+	}
+	if _, err := v.prepare(keys, nil, false); err != nil {
+		return nil, err
+	}
+	if len(v.recipients) == 0 {
+		return nil, errors.New("the authorities' keys are encrypted, and cluster.yaml does not say to whom")
+	}
+	return func(key []byte) ([]byte, error) { return seal(key, v.recipients...) }, nil
+}

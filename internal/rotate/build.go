@@ -28,6 +28,9 @@ type Options struct {
 	Tokens time.Duration
 	// Compromised leaves out the time in which both are trusted.
 	Compromised bool
+	// Seal encrypts a private key for a file that ends in .key.age: the keys of
+	// authorities that are kept so. Without such files it is not needed.
+	Seal func(key []byte) ([]byte, error)
 }
 
 // What Options have where nothing is said. A kubelet refreshes what it has
@@ -73,6 +76,11 @@ func New(kind Kind, inv Inventory, opts Options) (*Plan, Blobs, error) {
 	}
 	if b.err != nil {
 		return nil, nil, b.err
+	}
+	if kind == SAKeys {
+		p.Old, p.New = b.blobs.put(b.oldPublic), b.blobs.put(b.newPublic)
+	} else {
+		p.Old, p.New = b.retired(), b.only()
 	}
 	return p, b.blobs, nil
 }
@@ -247,10 +255,11 @@ func succeed(cert *x509.Certificate, authority *pki.Authority, now time.Time) (*
 
 // transform is what a file holds after a phase.
 func (b *builder) transform(phase PhaseName, m, name string, data []byte) ([]byte, error) {
-	if b.kind == SAKeys {
-		return b.transformKeys(phase, name, data), nil
-	}
 	switch {
+	case strings.HasSuffix(name, sealedKey):
+		return b.transformSealed(phase, name, data)
+	case b.kind == SAKeys:
+		return b.transformKeys(phase, name, data), nil
 	case isKubeconfig(name):
 		return b.transformKubeconfig(phase, m, name, data)
 	case name == certs+b.base+".key":
@@ -277,6 +286,24 @@ func (b *builder) transform(phase PhaseName, m, name string, data []byte) ([]byt
 		return data, nil
 	}
 	return b.bundle(phase, list), nil
+}
+
+// sealedKey is how the file of an encrypted key ends.
+const sealedKey = ".key.age"
+
+// transformSealed seals a new key once, when it begins to be used.
+func (b *builder) transformSealed(phase PhaseName, name string, data []byte) ([]byte, error) {
+	base, key := b.base, b.newKey
+	if b.kind == SAKeys {
+		base, key = pki.ServiceAccountKey, b.newPrivate
+	}
+	if phase != Switch || name != certs+base+sealedKey {
+		return data, nil
+	}
+	if b.opts.Seal == nil {
+		return nil, errors.New("it is encrypted, and it is not known to whom")
+	}
+	return b.opts.Seal(key)
 }
 
 // signs reports whether a key is the old authority's.
@@ -348,7 +375,15 @@ func (b *builder) writes(m Machine, phases ...PhaseName) ([]Step, []string) {
 		if from.Data != nil {
 			mode = from.Mode
 		}
-		steps = append(steps, Step{Do: Write, Machine: m.Name, File: name, From: b.blobs.put(from.Data), To: b.blobs.put(to), Mode: mode})
+		c := Change{name, b.blobs.put(from.Data), b.blobs.put(to), mode}
+		// A certificate comes before its key. Whoever reads them in this order
+		// at each handshake, as etcd does, is then least likely to get one of
+		// each: client/pkg/tlsutil/tlsutil.go.
+		if last := len(steps) - 1; last >= 0 && path.Ext(steps[last].File) == ".crt" && keyFileOf(steps[last].File) == name {
+			steps[last].Also = append(steps[last].Also, c)
+		} else {
+			steps = append(steps, Step{Do: Write, Machine: m.Name, File: c.File, From: c.From, To: c.To, Mode: c.Mode})
+		}
 		changed = append(changed, name)
 		if to == nil {
 			delete(files, name)
@@ -370,7 +405,8 @@ func (b *builder) writes(m Machine, phases ...PhaseName) ([]Step, []string) {
 	}
 	// The signer takes a file with exactly one certificate, so it gets one of
 	// its own for as long as two are trusted.
-	if b.kind == ClusterCA && len(phases) == 1 && slices.Contains(m.Components, "kube-controller-manager") {
+	_, signer := m.Files[certs+"ca.key"]
+	if b.kind == ClusterCA && len(phases) == 1 && signer && slices.Contains(m.Components, "kube-controller-manager") {
 		signing := certs + "ca-signing.crt"
 		flag := func(from, to string) {
 			steps = append(steps, Step{Do: SetFlag, Machine: m.Name, Component: "kube-controller-manager", Flag: "cluster-signing-cert-file", FlagFrom: from, FlagTo: to})
@@ -534,7 +570,11 @@ func (b *builder) reissue() Phase {
 		if !slices.Contains(m.Components, "kube-apiserver") {
 			at = b.controlPlanes()[0].Name
 		}
-		if steps := b.asks(m, b.servers(), at, b.trustFor(b.both()), false); len(steps) > 0 {
+		steps := b.asks(m, b.servers(), at, b.trustFor(b.both()), false)
+		if b.kind == ClusterCA {
+			steps = append(steps, b.callsKubelet(m, false)...)
+		}
+		if len(steps) > 0 {
 			ph.Turns = append(ph.Turns, Turn{Machine: m.Name, Steps: steps})
 		}
 	}
@@ -567,27 +607,43 @@ func (b *builder) switchOver() Phase {
 	return ph
 }
 
-// refusals ask a machine's servers whether they still take an old certificate.
-func (b *builder) refusals(m Machine) []Step {
-	has := func(c string) bool { return slices.Contains(m.Components, c) }
-	if b.kind == ClusterCA && has("kubelet") {
-		// The apiserver's old identity, which a kubelet obeys.
-		trust := Digest("")
-		for _, l := range b.leaves {
-			if l.machine == m.Name && serverOf(l.file) == "kubelet" {
+// callsKubelet asks a machine's kubelet whether it takes the apiserver's new
+// identity, which it obeys, or still takes the old one.
+func (b *builder) callsKubelet(m Machine, refused bool) []Step {
+	client := b.leaves[b.controlPlanes()[0].Name+":"+certs+"apiserver-kubelet-client.crt"]
+	if client == nil || !slices.Contains(m.Components, "kubelet") {
+		return nil
+	}
+	// A kubelet may have made its serving certificate itself.
+	trust := Digest("")
+	for _, l := range b.leaves {
+		if l.machine == m.Name && serverOf(l.file) == "kubelet" {
+			trust = b.both()
+			if refused {
 				trust = b.only()
 			}
 		}
-		if l := b.leaves[b.controlPlanes()[0].Name+":"+certs+"apiserver-kubelet-client.crt"]; l != nil {
-			return []Step{{Do: Ask, Machine: m.Name, Ask: &Question{
-				Server: "kubelet", Trust: trust, Client: b.blobs.put(l.oldPair), Refused: true, Who: "the apiserver's old certificate",
-			}}}
-		}
 	}
-	if !has("kube-apiserver") {
-		return nil
+	pair, who := client.pair(), "the apiserver's new certificate"
+	if refused {
+		pair, who = client.oldPair, "the apiserver's old certificate"
 	}
-	return b.asks(m, b.servers(), m.Name, b.trustFor(b.only()), true)
+	return []Step{{Do: Ask, Machine: m.Name, Ask: &Question{
+		Server: "kubelet", Trust: trust, Client: b.blobs.put(pair), Refused: refused, Who: who,
+	}}}
+}
+
+// refusals ask a machine's servers whether they still take an old certificate.
+func (b *builder) refusals(m Machine) []Step {
+	has := func(c string) bool { return slices.Contains(m.Components, c) }
+	var steps []Step
+	if b.kind == ClusterCA {
+		steps = b.callsKubelet(m, true)
+	}
+	if has("kube-apiserver") {
+		steps = append(steps, b.asks(m, b.servers(), m.Name, b.trustFor(b.only()), true)...)
+	}
+	return steps
 }
 
 func (b *builder) retire() Phase {

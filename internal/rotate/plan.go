@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ type Action string
 
 // The actions. The comment says which fields of a Step count besides Machine.
 const (
-	Write    Action = "write"    // File, From, To, Mode
+	Write    Action = "write"    // File, From, To, Mode, and Also
 	SetFlag  Action = "set flag" // Component, Flag, FlagFrom, FlagTo
 	Leave    Action = "leave"    // new connections go to other apiservers
 	Restart  Action = "restart"  // Components, in the order in which they are stopped; Files they read
@@ -84,6 +85,10 @@ type Step struct {
 	From Digest      `json:"from,omitempty"`
 	To   Digest      `json:"to,omitempty"`
 	Mode fs.FileMode `json:"mode,omitempty"`
+	// Also are files that make sense only together with the first one: the key
+	// of a certificate. All are made ready before the first is put in place, and
+	// then put in place one right after the other, in this order.
+	Also []Change `json:"also,omitempty"`
 
 	Component string `json:"component,omitempty"`
 	Flag      string `json:"flag,omitempty"`
@@ -99,6 +104,23 @@ type Step struct {
 	Without Digest        `json:"without,omitempty"`
 	Signer  Digest        `json:"signer,omitempty"`
 	Wait    time.Duration `json:"wait,omitempty"`
+}
+
+// Change is what a step does to one file.
+type Change struct {
+	File string      `json:"file"`
+	From Digest      `json:"from,omitempty"`
+	To   Digest      `json:"to,omitempty"`
+	Mode fs.FileMode `json:"mode,omitempty"`
+}
+
+// Changes lists what a step does to files, in the order in which they are put
+// in place.
+func (s Step) Changes() []Change {
+	if s.Do != Write {
+		return nil
+	}
+	return append([]Change{{s.File, s.From, s.To, s.Mode}}, s.Also...)
 }
 
 // Question is a live handshake: a client with a certificate, or without one,
@@ -134,6 +156,9 @@ type Phase struct {
 type Plan struct {
 	Kind   Kind    `json:"kind"`
 	Phases []Phase `json:"phases"`
+	// Old and New are the two authorities' certificates, or public keys, in PEM.
+	Old Digest `json:"old,omitempty"`
+	New Digest `json:"new,omitempty"`
 	// Notes are for people: what is not touched and must be.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -141,47 +166,102 @@ type Plan struct {
 // Final is every file's content when the plan has been carried out, by machine
 // and file; the empty digest where there is none any more.
 func (p Plan) Final() map[string]map[string]Digest {
-	return p.files(func(s Step, _ bool) Digest { return s.To })
+	all := map[string]map[string]Digest{}
+	p.changes(func(machine string, c Change) {
+		if all[machine] == nil {
+			all[machine] = map[string]Digest{}
+		}
+		all[machine][c.File] = c.To
+	})
+	return all
 }
 
 // Initial is every file's content before.
 func (p Plan) Initial() map[string]map[string]Digest {
 	all := map[string]map[string]Digest{}
-	for machine, files := range p.files(func(s Step, _ bool) Digest { return s.To }) {
-		all[machine] = map[string]Digest{}
-		for file := range files {
-			all[machine][file] = p.first(machine, file)
+	p.changes(func(machine string, c Change) {
+		if all[machine] == nil {
+			all[machine] = map[string]Digest{}
 		}
-	}
+		if _, seen := all[machine][c.File]; !seen {
+			all[machine][c.File] = c.From
+		}
+	})
 	return all
 }
 
-func (p Plan) first(machine, file string) Digest {
+// changes visits what is done to files, in the order in which it is done.
+func (p Plan) changes(visit func(machine string, c Change)) {
 	for _, ph := range p.Phases {
 		for _, t := range ph.Turns {
 			for _, s := range t.Steps {
-				if s.Do == Write && s.Machine == machine && s.File == file {
-					return s.From
+				for _, c := range s.Changes() {
+					visit(s.Machine, c)
 				}
 			}
 		}
 	}
-	return ""
 }
 
-func (p Plan) files(of func(Step, bool) Digest) map[string]map[string]Digest {
-	all := map[string]map[string]Digest{}
-	for _, ph := range p.Phases {
-		for _, t := range ph.Turns {
-			for _, s := range t.Steps {
-				if s.Do != Write {
-					continue
+// Reverse is the plan that takes back the phases before a number, the last one
+// first. Each is asked about in its turn: who shows the old one again, and, in
+// the end, that nobody trusts the new one any more.
+func (p Plan) Reverse(phases int) *Plan {
+	back := &Plan{Kind: p.Kind, Old: p.New, New: p.Old}
+	for _, ph := range slices.Backward(p.Phases[:phases]) {
+		turns := undo(ph.Turns)
+		switch ph.Name {
+		case Switch:
+			turns = append(turns, p.askBack(ph, func(s *Step) bool {
+				if s.Do == Accounts {
+					s.Signer = p.Old
+				} else if s.Do == Ask {
+					s.Ask.Trust = p.Old
 				}
-				if all[s.Machine] == nil {
-					all[s.Machine] = map[string]Digest{}
-				}
-				all[s.Machine][s.File] = of(s, true)
+				return s.Do != Publish
+			})...)
+		case Distribute:
+			turns = append(turns, p.askBack(ph, func(s *Step) bool {
+				s.Trust, s.Without = p.Old, p.New
+				return s.Do == Publish || s.Do == Accounts
+			})...)
+		case Reissue: // it has changed nothing, and what it asked is true until distribute is undone
+			turns = nil
+		case Retire:
+		}
+		if len(turns) > 0 {
+			back.Phases = append(back.Phases, Phase{Name: "undo-" + ph.Name, Why: undone[ph.Name], Turns: turns})
+		}
+	}
+	return back
+}
+
+// undone is what holds when a phase is taken back.
+var undone = map[PhaseName]string{
+	Switch:     "everybody shows the old one again",
+	Distribute: "nobody trusts the new one any more",
+}
+
+// askBack are the questions of a phase, turned round.
+func (p Plan) askBack(ph Phase, turn func(*Step) bool) []Turn {
+	var all []Turn
+	for _, t := range ph.Turns {
+		asks := Turn{Machine: t.Machine}
+		for _, s := range t.Steps {
+			switch s.Do {
+			case Ask:
+				q := *s.Ask
+				s.Ask = &q
+			case Publish, Accounts:
+			default:
+				continue
 			}
+			if turn(&s) {
+				asks.Steps = append(asks.Steps, s)
+			}
+		}
+		if len(asks.Steps) > 0 {
+			all = append(all, asks)
 		}
 	}
 	return all
@@ -197,6 +277,10 @@ func undo(turns []Turn) []Turn {
 			switch s.Do {
 			case Write:
 				s.From, s.To = s.To, s.From
+				s.Also = slices.Clone(s.Also)
+				for i, c := range s.Also {
+					s.Also[i].From, s.Also[i].To = c.To, c.From
+				}
 			case SetFlag:
 				s.FlagFrom, s.FlagTo = s.FlagTo, s.FlagFrom
 			case Leave, Restart, Healthy, Join:
@@ -234,7 +318,7 @@ func (ph Phase) Summary() string {
 		for _, s := range t.Steps {
 			switch s.Do {
 			case Write:
-				written++
+				written += len(s.Changes())
 			case Ask, Publish, Accounts:
 				asked++
 			default:
@@ -262,7 +346,11 @@ func (s Step) String() string {
 		if s.To == "" {
 			return "remove " + s.File
 		}
-		return "write " + s.File
+		var also []string
+		for _, c := range s.Also {
+			also = append(also, " and "+path.Base(c.File))
+		}
+		return "write " + s.File + strings.Join(also, "")
 	case SetFlag:
 		return fmt.Sprintf("%s: --%s=%s", s.Component, s.Flag, s.FlagTo)
 	case Leave:

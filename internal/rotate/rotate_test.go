@@ -121,19 +121,21 @@ func (m *machines) Do(_ context.Context, s Step, content func(Digest) ([]byte, e
 	m.log = append(m.log, s.Machine+": "+s.String())
 	switch s.Do {
 	case Write:
-		to, err := content(s.To)
-		if err != nil {
-			return err
-		}
-		have, there := m.files[s.Machine][s.File]
-		switch {
-		case there && DigestOf(have) == s.To, !there && s.To == "":
-		case there && DigestOf(have) == s.From, !there && s.From == "":
-			if m.files[s.Machine][s.File] = to; to == nil {
-				delete(m.files[s.Machine], s.File)
+		for _, c := range s.Changes() {
+			to, err := content(c.To)
+			if err != nil {
+				return err
 			}
-		default:
-			return fmt.Errorf("%s is neither what was nor what will be", s.File)
+			have, there := m.files[s.Machine][c.File]
+			switch {
+			case there && DigestOf(have) == c.To, !there && c.To == "":
+			case there && DigestOf(have) == c.From, !there && c.From == "":
+				if m.files[s.Machine][c.File] = to; to == nil {
+					delete(m.files[s.Machine], c.File)
+				}
+			default:
+				return fmt.Errorf("%s is neither what was nor what will be", c.File)
+			}
 		}
 	case SetFlag:
 		m.flags[s.Machine] = s.FlagTo
