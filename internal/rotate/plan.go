@@ -213,10 +213,12 @@ func (p Plan) Reverse(phases int) *Plan {
 		switch ph.Name {
 		case Switch:
 			turns = append(turns, p.askBack(ph, func(s *Step) bool {
-				if s.Do == Accounts {
+				switch s.Do {
+				case Accounts:
 					s.Signer = p.Old
-				} else if s.Do == Ask {
+				case Ask:
 					s.Ask.Trust = p.Old
+				default:
 				}
 				return s.Do != Publish
 			})...)
