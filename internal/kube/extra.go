@@ -54,6 +54,9 @@ func (r *reader) extras(ctx context.Context) error {
 	groups, err := r.groups(ctx)
 	if err != nil {
 		for _, e := range extras {
+			if !r.wants(e.need) {
+				continue
+			}
 			if err := r.fault(fmt.Errorf("asking which kinds there are: %w", err), e.need, ""); err != nil {
 				return err
 			}
@@ -61,6 +64,9 @@ func (r *reader) extras(ctx context.Context) error {
 		return nil
 	}
 	for _, e := range extras {
+		if !r.wants(e.need) {
+			continue
+		}
 		group, name := e.need.GroupResource()
 		served := false
 		for _, gv := range groups[group] {

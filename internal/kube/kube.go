@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,8 @@ import (
 
 // Options say what to read and how hard to ask.
 type Options struct {
+	// Needs are what is read; nil means everything.
+	Needs []cluster.Need
 	// Namespace limits namespaced objects to one namespace; empty means all.
 	Namespace string
 	// PageSize is the number of objects of one LIST page.
@@ -145,19 +148,53 @@ func Read(ctx context.Context, config *rest.Config, b *cluster.Builder, opts Opt
 	}
 	b.SetVersion(v)
 
-	jobs := []func(context.Context) error{
-		func(ctx context.Context) error { return r.tables(ctx, "secrets", cluster.Secrets) },
-		func(ctx context.Context) error { return r.tables(ctx, "configmaps", cluster.ConfigMaps) },
-		r.flagz,
-		r.extras,
+	var jobs []func(context.Context) error
+	for need, name := range tabled {
+		if r.wants(need) {
+			jobs = append(jobs, func(ctx context.Context) error { return r.tables(ctx, name, need) })
+		}
+	}
+	if r.wants(cluster.APIServerFlags) {
+		jobs = append(jobs, r.flagz)
+	}
+	if slices.ContainsFunc(extras, func(e extra) bool { return r.wants(e.need) }) {
+		jobs = append(jobs, r.extras)
 	}
 	for _, res := range resources {
-		jobs = append(jobs, func(ctx context.Context) error { return r.list(ctx, res) })
+		if r.wants(res.need) {
+			jobs = append(jobs, func(ctx context.Context) error { return r.list(ctx, res) })
+		}
 	}
 	if err := r.parallel(ctx, jobs); err != nil {
 		return explain(err, config.Host)
 	}
+	if !r.wants(cluster.KubeletConfig) {
+		return nil
+	}
 	return explain(r.kubelets(ctx), config.Host)
+}
+
+// tabled are the resources whose values are not to be seen: they are read as the table
+// that kubectl prints.
+var tabled = map[cluster.Need]string{cluster.Secrets: "secrets", cluster.ConfigMaps: "configmaps"}
+
+// wants reports whether a need is to be read, for itself or because others are found
+// through it.
+func (r *reader) wants(need cluster.Need) bool {
+	return r.opts.Needs == nil || slices.ContainsFunc(r.opts.Needs, func(n cluster.Need) bool {
+		return n == need || slices.Contains(through[n], need)
+	})
+}
+
+// through are the objects in which other facts are found: flags in the static pods of
+// the control plane, kubelets by their nodes.
+var through = map[cluster.Need][]cluster.Need{
+	cluster.APIServerFlags:         {cluster.Pods},
+	cluster.ControllerManagerFlags: {cluster.Pods},
+	cluster.SchedulerFlags:         {cluster.Pods},
+	cluster.EtcdFlags:              {cluster.Pods},
+	cluster.ProxyFlags:             {cluster.Pods},
+	cluster.KubeletConfig:          {cluster.Nodes},
 }
 
 func newReader(config *rest.Config, b *cluster.Builder, opts Options) (*reader, error) {

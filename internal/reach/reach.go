@@ -24,6 +24,12 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
 )
 
+// Needs are the facts that reach is told from. Where some of them were not read, less is
+// known of it, and findings are ranked by their kind alone.
+var Needs = slices.Concat(cluster.Workloads, cluster.RBAC, []cluster.Need{
+	cluster.Services, cluster.ServiceAccounts, cluster.Ingresses, cluster.Gateways, cluster.HTTPRoutes,
+})
+
 // An Index knows the reach of everything in one snapshot. It does not change once made.
 type Index struct {
 	of map[cluster.Ref][]control.Reach

@@ -76,6 +76,16 @@ type ControlResult struct {
 	Reason string
 }
 
+// Needs are the facts that a scan with these controls rests on, each once and in order.
+func Needs(controls []*control.Control) []cluster.Need {
+	needs := slices.Clone(reach.Needs)
+	for _, c := range controls {
+		needs = append(needs, c.Needs()...)
+	}
+	slices.Sort(needs)
+	return slices.Compact(needs)
+}
+
 // Run checks every control against the snapshot. The caller sets Started, Took and Version.
 func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	r := &Result{
