@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -111,6 +113,9 @@ func runCase(t *testing.T, c *control.Control, file string) (broken, held int) {
 
 	res := judge(t, c, inputs, around)
 	got := lines(res)
+	if diff := cmp.Diff(got, lines(judge(t, c, asked(t, c, inputs), around))); diff != "" {
+		t.Errorf("its verdicts rest on facts that Over and With do not name (-with them +without):\n%s", diff)
+	}
 
 	// Fixing closes the finding, and fixing twice equals fixing once.
 	fixed := map[string][]byte{}
@@ -185,6 +190,35 @@ func judge(t *testing.T, c *control.Control, inputs map[string][]byte, around su
 	carried(t, s, c, res)
 	return res.Controls[0]
 }
+
+// asked leaves out the objects that a scan with this control alone would not ask for.
+func asked(t *testing.T, c *control.Control, inputs map[string][]byte) map[string][]byte {
+	t.Helper()
+	needs := scan.Needs([]*control.Control{c})
+	out := map[string][]byte{}
+	for name, data := range inputs {
+		var docs []string
+		for doc := range strings.SplitSeq(string(data), "\n---\n") {
+			var m struct{ APIVersion, Kind string }
+			if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
+				t.Fatal(err)
+			}
+			gv, err := schema.ParseGroupVersion(m.APIVersion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			need, _ := meta.UnsafeGuessKindToResource(gv.WithKind(m.Kind))
+			if !slices.Contains(objects, cluster.Need(need.GroupResource().String())) || slices.Contains(needs, cluster.Need(need.GroupResource().String())) {
+				docs = append(docs, doc)
+			}
+		}
+		out[name] = []byte(strings.Join(docs, "\n---\n"))
+	}
+	return out
+}
+
+// objects are the kinds of objects that any control asks for.
+var objects = slices.DeleteFunc(scan.Needs(All()), func(n cluster.Need) bool { return !n.IsObject() })
 
 // lines are a result's findings as a case writes them; unknown ones begin with "? ".
 func lines(res *scan.ControlResult) string {

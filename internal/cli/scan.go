@@ -44,6 +44,8 @@ type scanOptions struct {
 	streams genericiooptions.IOStreams
 	color   bool
 
+	// needs are the facts to read from a cluster; nil means all.
+	needs []cluster.Need
 	// clusterCA are the keys of the CA that the kubeconfig trusts.
 	clusterCA []string
 	// locate finds fields in the files that were read; nil where there were none.
@@ -153,6 +155,14 @@ func controlIDs() []string {
 	return ids
 }
 
+// notSelected says which flag named no control.
+func notSelected(err error) error {
+	if strings.HasPrefix(err.Error(), "family") {
+		return misuse("", "--with: %w", err)
+	}
+	return misuse("`bulwark explain` lists them", "--controls: %w", err)
+}
+
 func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	outputs, err := parseOutputs(o.outputs)
 	if err != nil {
@@ -179,6 +189,9 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 		return err
 	}
 
+	if len(o.own.folders) == 0 && !o.own.policies { // which may look at anything
+		o.needs = scan.Needs(chosen)
+	}
 	started := time.Now()
 	p := startProgress(o.streams.ErrOut)
 	defer p.end()

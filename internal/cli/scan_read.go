@@ -95,6 +95,7 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 	}
 	b := cluster.NewBuilder(name, true)
 	err = kube.Read(ctx, config, b, kube.Options{
+		Needs:     o.needs,
 		Namespace: *o.kube.Namespace,
 		Progress: func(what string, objects int) {
 			p.say("reading %s from %s: %d objects", what, name, objects)

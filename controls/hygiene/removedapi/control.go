@@ -3,6 +3,7 @@ package removedapi
 
 import (
 	_ "embed"
+	"slices"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -17,9 +18,12 @@ var Control = &control.Control{
 	Title:    "Object is in a version that the API server no longer takes",
 	Severity: control.Medium,
 	Since:    "0.1.0",
-	Over:     cluster.Workloads,
-	Check:    check,
-	Doc:      doc,
+	Over: slices.Concat(cluster.Workloads, cluster.RBAC, []cluster.Need{
+		cluster.NetworkPolicies, cluster.Ingresses, cluster.ValidatingWebhooks, cluster.MutatingWebhooks,
+		cluster.StorageClasses, cluster.DisruptionBudgets, cluster.Autoscalers,
+	}),
+	Check: check,
+	Doc:   doc,
 }
 
 // removed are the versions that left Kubernetes, with the minor version that was the first

@@ -23,6 +23,7 @@ var Control = &control.Control{
 	Severity: control.Medium,
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
+	With:     []cluster.Need{cluster.LimitRanges}, // which give what a container does not say
 	Check:    check,
 	Refs:     []control.Ref{control.NSA("Resource policies"), control.MITRE("T1499")},
 	Doc:      doc,

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bulwark-k8s/bulwark/controls"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/kube"
+	"github.com/bulwark-k8s/bulwark/internal/scan"
+)
+
+// A danger is a permission that gives more than a scan takes from it.
+type danger struct {
+	need  cluster.Need
+	given string // as the role writes it
+	why   string
+}
+
+var dangers = []danger{
+	{cluster.Secrets, "secrets", "RBAC knows no way to list secrets without their values. Bulwark asks for names, types and\nkeys only; whoever gets at this credential can ask for all."},
+	{cluster.KubeletConfig, "nodes/proxy", "reads each kubelet's configuration through the API server. With this, commands can be run\nin any pod through a kubelet. `bulwark scan --nodes` reads the same without it."},
+}
+
+func newRole(streams genericiooptions.IOStreams) *cobra.Command {
+	var patterns, with, without []string
+	var name string
+	cmd := &cobra.Command{
+		Use:     "role",
+		GroupID: "look",
+		Short:   "Print the ClusterRole that a scan needs, and no more",
+		Long: `Role prints a ClusterRole with exactly what the chosen controls read. With it, what
+the API shows is known; without a part of it, the controls that rest on that part are
+unknown, and all others are as before.
+
+What gives more than a scan takes is named in the comment above the role; --without
+leaves it out.`,
+		Example: `  bulwark role | kubectl apply -f -
+  bulwark role --without secrets,nodes/proxy
+  bulwark role --controls pod,rbac --name bulwark-pods`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			chosen, err := controls.Select(patterns, with...)
+			if err != nil {
+				return notSelected(err)
+			}
+			needs := scan.Needs(chosen)
+			for _, w := range without {
+				var found bool
+				if needs, found = drop(needs, w); !found {
+					return misuse("a resource as RBAC writes it: pods, networkpolicies.networking.k8s.io, nodes/proxy", "--without: %q is not needed", w)
+				}
+			}
+			return printRole(streams, name, chosen, needs)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&patterns, "controls", nil, "only what these controls or families read; a leading - leaves one out")
+	f.StringSliceVar(&with, "with", nil, "also what these `families` read, which are off by default: "+strings.Join(controls.Optional, ", "))
+	f.StringSliceVar(&without, "without", nil, "leave out these resources: secrets, nodes/proxy, configmaps, …")
+	f.StringVar(&name, "name", "bulwark-scan", "the role's name")
+	complete(cmd, "controls", controlIDs()...)
+	complete(cmd, "with", controls.Optional...)
+	complete(cmd, "without", "secrets", "nodes/proxy", "configmaps")
+	return cmd
+}
+
+// drop takes a need out, by what RBAC calls it.
+func drop(needs []cluster.Need, resource string) (left []cluster.Need, found bool) {
+	for _, n := range needs {
+		if string(n) == resource || n == cluster.KubeletConfig && resource == "nodes/proxy" {
+			found = true
+			continue
+		}
+		left = append(left, n)
+	}
+	return left, found
+}
+
+func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, needs []cluster.Need) error {
+	role := &rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Rules:      kube.Rules(needs),
+	}
+	data, err := yaml.Marshal(role)
+	if err != nil {
+		return fmt.Errorf("role: %w", err)
+	}
+	w := streams.Out
+	fmt.Fprintf(w, "# What %d controls read. Bind it to whoever scans:\n", len(chosen))
+	fmt.Fprintf(w, "#   kubectl create clusterrolebinding %s --clusterrole=%s --serviceaccount=NAMESPACE:NAME\n", name, name)
+	for _, d := range dangers {
+		if !slices.Contains(needs, d.need) {
+			continue
+		}
+		fmt.Fprintf(w, "#\n# %s: %s\n", d.given, strings.ReplaceAll(d.why, "\n", "\n# "))
+		fmt.Fprintf(w, "# Without it (--without %s) unknown: %s\n", d.given, strings.Join(resting(chosen, d.need), " "))
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+// resting are the controls that read a need.
+func resting(chosen []*control.Control, need cluster.Need) []string {
+	var ids []string
+	for _, c := range chosen {
+		if slices.Contains(c.Needs(), need) {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
