@@ -53,13 +53,18 @@ leaves it out.`,
 				return notSelected(err)
 			}
 			needs := scan.Needs(chosen)
+			var leaveOut []cluster.Need
 			for _, w := range without {
-				var found bool
-				if needs, found = drop(needs, w); !found {
+				need := cluster.Need(w)
+				if w == "nodes/proxy" {
+					need = cluster.KubeletConfig
+				}
+				if !slices.Contains(needs, need) {
 					return misuse("a resource as RBAC writes it: pods, networkpolicies.networking.k8s.io, nodes/proxy", "--without: %q is not needed", w)
 				}
+				leaveOut = append(leaveOut, need)
 			}
-			return printRole(streams, name, chosen, needs)
+			return printRole(streams, name, chosen, needs, leaveOut)
 		},
 	}
 	f := cmd.Flags()
@@ -73,23 +78,11 @@ leaves it out.`,
 	return cmd
 }
 
-// drop takes a need out, by what RBAC calls it.
-func drop(needs []cluster.Need, resource string) (left []cluster.Need, found bool) {
-	for _, n := range needs {
-		if string(n) == resource || n == cluster.KubeletConfig && resource == "nodes/proxy" {
-			found = true
-			continue
-		}
-		left = append(left, n)
-	}
-	return left, found
-}
-
-func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, needs []cluster.Need) error {
+func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, needs, leaveOut []cluster.Need) error {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Rules:      kube.Rules(needs),
+		Rules:      kube.Rules(needs, leaveOut...),
 	}
 	data, err := yaml.Marshal(role)
 	if err != nil {
@@ -99,7 +92,7 @@ func printRole(streams genericiooptions.IOStreams, name string, chosen []*contro
 	fmt.Fprintf(w, "# What %d controls read. Bind it to whoever scans:\n", len(chosen))
 	fmt.Fprintf(w, "#   kubectl create clusterrolebinding %s --clusterrole=%s --serviceaccount=NAMESPACE:NAME\n", name, name)
 	for _, d := range dangers {
-		if !slices.Contains(needs, d.need) {
+		if !slices.Contains(needs, d.need) || slices.Contains(leaveOut, d.need) {
 			continue
 		}
 		fmt.Fprintf(w, "#\n# %s: %s\n", d.given, strings.ReplaceAll(d.why, "\n", "\n# "))

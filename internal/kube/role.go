@@ -11,14 +11,15 @@ import (
 
 // Rules are the permissions with which Read reads the needs, and no others. What only
 // machines tell takes none. Rules are ordered by group, resources within them by name.
-func Rules(needs []cluster.Need) []rbacv1.PolicyRule {
+// What is left out is not among them, also where other facts are found through it.
+func Rules(needs []cluster.Need, leaveOut ...cluster.Need) []rbacv1.PolicyRule {
 	r := &reader{opts: Options{Needs: needs}}
 	if r.opts.Needs == nil {
 		r.opts.Needs = []cluster.Need{}
 	}
 	byGroup := map[string][]string{}
 	list := func(need cluster.Need) {
-		if r.wants(need) {
+		if r.wants(need) && !slices.Contains(leaveOut, need) {
 			group, resource := need.GroupResource()
 			byGroup[group] = append(byGroup[group], resource)
 		}
@@ -38,7 +39,7 @@ func Rules(needs []cluster.Need) []rbacv1.PolicyRule {
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: names, Verbs: []string{"list"}})
 	}
 	slices.SortFunc(rules, func(a, b rbacv1.PolicyRule) int { return strings.Compare(a.APIGroups[0], b.APIGroups[0]) })
-	if r.wants(cluster.KubeletConfig) {
+	if r.wants(cluster.KubeletConfig) && !slices.Contains(leaveOut, cluster.KubeletConfig) {
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes/proxy"}, Verbs: []string{"get"}})
 	}
 	// The versions of the server and its groups, which system:discovery gives everybody
