@@ -247,11 +247,8 @@ func (o *scanOptions) choose() ([]*control.Control, *standard.Plan, error) {
 func (o *scanOptions) catalogue() ([]*control.Control, error) {
 	patterns, onlyOwn := o.own.catalogue(o.controls)
 	chosen, err := controls.Select(patterns, o.with...)
-	if err != nil && strings.HasPrefix(err.Error(), "family") {
-		return nil, misuse("", "--with: %w", err)
-	}
 	if err != nil {
-		return nil, misuse("`bulwark explain` lists them", "--controls: %w", err)
+		return nil, notSelected(err)
 	}
 	if onlyOwn {
 		chosen = slices.DeleteFunc(chosen, func(c *control.Control) bool {
