@@ -87,8 +87,10 @@ func TestHouseRulesAreNotTheStandard(t *testing.T) {
 		"NET_RAW is dropped, and not ALL":               {fmt.Sprintf(pod, "{containers: [{name: c, image: c:1, securityContext: {capabilities: {drop: [NET_RAW]}}}]}"), map[string]string{"5.2.8": "holds", "5.2.9": "broken"}},
 		"NET_RAW is kept":                               {fmt.Sprintf(pod, "{containers: [{name: c, image: c:1}]}"), map[string]string{"5.2.8": "broken", "5.2.9": "broken"}},
 		"a literal password is no Secret in a variable": {fmt.Sprintf(pod, "{containers: [{name: c, image: c:1, env: [{name: DB_PASSWORD, value: hunter22}]}]}"), map[string]string{"5.4.1": "holds"}},
-		"one file of two": {machine("{role: static-pod, path: /etc/kubernetes/manifests/kube-apiserver.yaml, mode: 420, uid: 0}, {role: static-pod, path: /etc/kubernetes/manifests/etcd.yaml, mode: 384, uid: 7}"),
-			map[string]string{"1.1.1": "broken", "1.1.2": "holds", "1.1.3": "not applicable", "1.1.7": "holds", "1.1.8": "broken"}},
+		"one file of two": {
+			machine("{role: static-pod, path: /etc/kubernetes/manifests/kube-apiserver.yaml, mode: 420, uid: 0}, {role: static-pod, path: /etc/kubernetes/manifests/etcd.yaml, mode: 384, uid: 7}"),
+			map[string]string{"1.1.1": "broken", "1.1.2": "holds", "1.1.3": "not applicable", "1.1.7": "holds", "1.1.8": "broken"},
+		},
 		"RBAC beside AlwaysAllow":     {apiserver(`, "--authorization-mode=RBAC,AlwaysAllow"`), map[string]string{"1.2.6": "broken", "1.2.7": "broken", "1.2.8": "holds"}},
 		"Node without RBAC":           {apiserver(", --authorization-mode=Node"), map[string]string{"1.2.6": "holds", "1.2.7": "holds", "1.2.8": "broken"}},
 		"a policy of audit, no log":   {apiserver(", --audit-policy-file=/p"), map[string]string{"1.2.16": "broken", "3.2.1": "holds"}},

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -69,11 +70,8 @@ func itemsOf(r *scan.Result, id string) []string {
 		return nil
 	}
 	for _, i := range r.Standard.Items {
-		for _, c := range i.Controls {
-			if c == id {
-				out = append(out, i.Number)
-				break
-			}
+		if slices.Contains(i.Controls, id) {
+			out = append(out, i.Number)
 		}
 	}
 	return out
@@ -101,10 +99,9 @@ func (t *table) standard(r *scan.Result) {
 	t.line(0, span{bold, r.Standard.Title}, span{dim, "  " + coverage(r.Standard)})
 	const indent = 13
 	width := 0
-	shown := func(i *scan.ItemResult, always bool) bool { return always || t.All }
 	for _, group := range itemOrder {
 		for _, i := range r.Standard.Items {
-			if itemOutcome(i) == group.outcome && shown(i, group.always) {
+			if itemOutcome(i) == group.outcome && (group.always || t.All) {
 				width = max(width, len(i.Number))
 			}
 		}
@@ -112,7 +109,7 @@ func (t *table) standard(r *scan.Result) {
 	for _, group := range itemOrder {
 		label := group.label
 		for _, i := range r.Standard.Items {
-			if itemOutcome(i) != group.outcome || !shown(i, group.always) {
+			if itemOutcome(i) != group.outcome || !group.always && !t.All {
 				continue
 			}
 			t.hang(indent+width+2,
