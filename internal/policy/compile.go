@@ -62,14 +62,6 @@ func (e *expression) GetExpression() string    { return e.text }
 func (e *expression) GetName() string          { return e.name }
 func (e *expression) ReturnTypes() []*cel.Type { return e.returns }
 func (e *expression) asks(root ...string) bool { return mentioned(e.reads, root) != absent }
-func (e *expression) rests(unknown [][]string) string {
-	for _, path := range unknown {
-		if mentioned(e.reads, path) == probed {
-			return join(path)
-		}
-	}
-	return ""
-}
 
 // The types that each kind of expression may return
 // (k8s.io/apiserver/pkg/admission/plugin/policy/validating/interface.go, message.go).

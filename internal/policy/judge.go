@@ -71,7 +71,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	if len(c.conditions.expressions) > 0 {
 		conditions, _, err := run(c.conditions, true, nil, celconfig.RuntimeCELCostBudgetMatchConditions)
 		if err != nil {
-			return []decision{{failed: err.Error()}}, nil, nil
+			return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
 		}
 		var failure string
 		for i, a := range conditions {
@@ -95,7 +95,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	}
 	validations, left, err := run(c.validations, true, namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
-		return []decision{{failed: err.Error(), unknown: met.unknown}}, nil, nil
+		return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
 	}
 	var messages []answer
 	var noMessage error
@@ -126,9 +126,12 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	}
 	// The annotations see the namespace whole (validator.go hands it on as it is), and an
 	// error in one refuses the request.
+	if !c.annotations.any() {
+		return decisions, nil, nil
+	}
 	annotations, _, err := run(c.annotations, true, s.namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
-		return []decision{{failed: err.Error(), unknown: met.unknown}}, nil, nil
+		return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
 	}
 	values := map[string]string{}
 	for i, a := range annotations {
@@ -141,6 +144,12 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 		}
 	}
 	return decisions, values, nil
+}
+
+// allFailed is the decision where a whole batch cannot be evaluated, which is about the
+// policy and no error of the scan.
+func allFailed(err error, met belief) []decision {
+	return []decision{{failed: err.Error(), unknown: met.unknown}}
 }
 
 // message is the text of a message expression; empty where the policy's own text stands in.

@@ -49,7 +49,7 @@ func mentionsOf(parsed *cel.Ast) []mention {
 			out = append(out, mention{path, e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly()})
 			return
 		}
-		switch e.Kind() {
+		switch e.Kind() { //nolint:exhaustive // the others name nothing
 		case ast.SelectKind:
 			walk(e.AsSelect().Operand())
 		case ast.CallKind:
@@ -86,7 +86,7 @@ func mentionsOf(parsed *cel.Ast) []mention {
 
 // chain returns the fields of an expression that is nothing but a name and fields of it.
 func chain(e ast.Expr) ([]string, bool) {
-	switch e.Kind() {
+	switch e.Kind() { //nolint:exhaustive // no other is a name or a field
 	case ast.IdentKind:
 		return []string{strings.TrimPrefix(e.AsIdent(), ".")}, true
 	case ast.SelectKind:

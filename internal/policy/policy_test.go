@@ -96,11 +96,11 @@ func TestControls(t *testing.T) {
 			in: shop + head + "  validations: [{expression: 'false'}]\n", want: "0 held (there is nothing of the kind it judges)\n",
 		},
 		"refused": {
-			in: shop + head + "  validations: [{expression: '!has(object.spec.hostNetwork)', message: no host network}]\n" + bound,
+			in:   shop + head + "  validations: [{expression: '!has(object.spec.hostNetwork)', message: no host network}]\n" + bound,
 			want: "pod shop/cart: binding b would deny it: no host network\n1 held\n",
 		},
 		"the sender is not known, and not always asked for": {
-			in: shop + head + "  validations: [{expression: \"!has(object.spec.hostNetwork) || request.userInfo.username == 'root'\"}]\n" + bound,
+			in:   shop + head + "  validations: [{expression: \"!has(object.spec.hostNetwork) || request.userInfo.username == 'root'\"}]\n" + bound,
 			want: "? pod shop/cart: it rests on request.userInfo, which is not known here\n1 held\n",
 		},
 		"a condition about the sender does not matter to what would be let in anyway": {
@@ -109,11 +109,11 @@ func TestControls(t *testing.T) {
 			want: "? pod shop/cart: match condition people: it rests on request.userInfo, which is not known here\n1 held\n",
 		},
 		"what the sender may do": {
-			in: shop + head + "  validations: [{expression: \"!has(object.spec.hostNetwork) || authorizer.group('').resource('nodes').check('get').allowed()\"}]\n" + bound,
+			in:   shop + head + "  validations: [{expression: \"!has(object.spec.hostNetwork) || authorizer.group('').resource('nodes').check('get').allowed()\"}]\n" + bound,
 			want: "? pod shop/cart: it rests on what the sender of the request may do, which is not known here\n1 held\n",
 		},
 		"a namespace that is not in the input": {
-			in: shop + head + "  validations: [{expression: \"namespaceObject.metadata.labels['tier'] != 'front'\", message: front}]\n" + bound,
+			in:   shop + head + "  validations: [{expression: \"namespaceObject.metadata.labels['tier'] != 'front'\", message: front}]\n" + bound,
 			want: "pod shop/cart: binding b would deny it: front\n? pod elsewhere/pay: it rests on namespaceObject, which is not known here\n0 held\n",
 		},
 		"labels of a namespace that is not in the input": {
@@ -127,11 +127,11 @@ func TestControls(t *testing.T) {
 			want: "pod shop/cart: binding b would deny it: front\n0 held\n",
 		},
 		"a secret's values": {
-			in: shop + strings.Replace(head, "pods", "secrets", 1) + "  validations: [{expression: '!has(object.data) || object.data.size() == 0'}]\n" + bound,
+			in:   shop + strings.Replace(head, "pods", "secrets", 1) + "  validations: [{expression: '!has(object.data) || object.data.size() == 0'}]\n" + bound,
 			want: "? secret shop/token: it rests on object.data, which is not known here\n0 held\n",
 		},
 		"a secret's type": {
-			in: shop + strings.Replace(head, "pods", "secrets", 1) + "  validations: [{expression: \"object.type == 'x'\", message: type}]\n" + bound,
+			in:   shop + strings.Replace(head, "pods", "secrets", 1) + "  validations: [{expression: \"object.type == 'x'\", message: type}]\n" + bound,
 			want: "secret shop/token: binding b would deny it: type\n0 held\n",
 		},
 		"a default that only a server fills in": {
@@ -153,7 +153,7 @@ func TestControls(t *testing.T) {
 				"pod shop/cart: binding b would deny it, as the policy cannot be evaluated: compilation error: compilation failed: ERROR: <input>:1:1: undeclared reference to 'objct' (in container '')\n0 held\n",
 		},
 		"another version of the same resource": {
-			in: shop + strings.Replace(head, "apiVersions: [v1]", "apiVersions: [v2]", 1) + "  validations: [{expression: 'false'}]\n" + bound,
+			in:   shop + strings.Replace(head, "apiVersions: [v1]", "apiVersions: [v2]", 1) + "  validations: [{expression: 'false'}]\n" + bound,
 			want: "? pod elsewhere/pay: it was read as v1, and the policy judges it as version v2\n? pod shop/cart: it was read as v1, and the policy judges it as version v2\n0 held\n",
 		},
 		"a parameter of a kind that is not read": {
@@ -167,7 +167,7 @@ func TestControls(t *testing.T) {
 			want: "? pod elsewhere/pay: its parameter, configmap elsewhere/l, is not in the input\n? pod shop/cart: its parameter, configmap shop/l, is not in the input\n0 held\n",
 		},
 		"no policy is asked about policies": {
-			in: shop + strings.NewReplacer(`[""]`, `["*"]`, "[pods]", `["*"]`).Replace(head) + "  validations: [{expression: \"object.kind in ['Pod', 'Secret', 'Namespace']\"}]\n" + bound,
+			in:   shop + strings.NewReplacer(`[""]`, `["*"]`, "[pods]", `["*"]`).Replace(head) + "  validations: [{expression: \"object.kind in ['Pod', 'Secret', 'Namespace']\"}]\n" + bound,
 			want: "4 held\n",
 		},
 	} {

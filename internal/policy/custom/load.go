@@ -85,12 +85,7 @@ func Load(folder string, l policy.Language) ([]*Control, []error) {
 		case !d.Type().IsRegular() || !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)):
 			return nil
 		}
-		data, err := readFile(path)
-		if err != nil {
-			faults = append(faults, &Fault{File: path, Err: err})
-			return nil
-		}
-		found, bad := Parse(path, data, l)
+		found, bad := parseFile(path, l)
 		out, faults = append(out, found...), append(faults, bad...)
 		return nil
 	})
@@ -108,6 +103,14 @@ func Load(folder string, l policy.Language) ([]*Control, []error) {
 		}
 	}
 	return out, faults
+}
+
+func parseFile(path string, l policy.Language) ([]*Control, []error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, []error{&Fault{File: path, Err: err}}
+	}
+	return Parse(path, data, l)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -355,7 +358,7 @@ func child(n *yaml.Node, step string) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	switch n.Kind {
+	switch n.Kind { //nolint:exhaustive // only these have children with a name or a number
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == step {
