@@ -153,7 +153,7 @@ func TestRotateBundles(t *testing.T) {
 // TestRotateBundlesOfAll: the cluster's authority is replaced by a person with the
 // folders that are handed out, and nothing else.
 func TestRotateBundlesOfAll(t *testing.T) {
-	long(t)
+	t.Parallel()
 	s := newStranger(t, "e2e-rotate-bundles")
 	before, err := os.ReadFile(s.kubeconfig)
 	if err != nil {
