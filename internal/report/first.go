@@ -117,7 +117,7 @@ func (t *task) next() string {
 func todo(c *control.Control) string {
 	family, name, _ := strings.Cut(c.ID, ".")
 	switch {
-	case family == "pod" && c.Severity >= control.High, c.ID == "workload.exposedescape", family == "storage":
+	case (family == "pod" || family == "pss") && c.Severity >= control.High, c.ID == "workload.exposedescape", family == "storage":
 		return "Take the node away from pods"
 	case family == "pod" && name == "tokenmount", c.ID == "workload.takeover":
 		family = "rbac"
@@ -148,4 +148,14 @@ var todos = map[string]string{
 	"node":              "Bring nodes up to date",
 	"file":              "Give files on machines back to root",
 	"waiver":            "Renew or remove waivers",
+	"pss":               "Confine containers",
+	"audit":             "Record what matters",
+	"authentication":    "Let in only who is known",
+	"authorization":     "Let in only who is known",
+	"encryption":        "Encrypt what is stored",
+	"certificate":       "Renew certificates",
+	"kubeproxy":         "Encrypt and authenticate every port",
+	"aggregation":       "Verify the servers behind the API",
+	"cloud":             "Close what the cloud opens",
+	"hygiene":           "Keep workloads available",
 }
