@@ -10,18 +10,21 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/policy/custom"
 	"github.com/bulwark-k8s/bulwark/internal/standard"
 )
 
 func newExplain(streams genericiooptions.IOStreams) *cobra.Command {
-	return &cobra.Command{
+	var own ownOptions
+	cmd := &cobra.Command{
 		Use:     "explain [ID]",
 		GroupID: "look",
 		Short:   "Say why a control exists, what an attacker gains, and how it is fixed",
 		Long: `Explain prints the page of one control: why it exists, what evidence it looks at,
 how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 		Example: `  bulwark explain
-  bulwark explain pod.privileged`,
+  bulwark explain pod.privileged
+  bulwark explain shop.replicas --controls-dir ./controls`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -37,11 +40,14 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 				}
 				return w.Flush()
 			}
-			c, ok := find(args[0])
+			if err := own.load(); err != nil {
+				return err
+			}
+			c, ok := find(args[0], own.controls...)
 			if !ok {
 				return misuse(nearest(args[0]), "control %q: no such ID", args[0])
 			}
-			fmt.Fprintf(streams.Out, "%s  (%s, since %s)\n%s\n\n%s", c.ID, c.Severity, c.Since, c.Title, c.Doc)
+			fmt.Fprintf(streams.Out, "%s  (%s, %s)\n%s\n\n%s", c.ID, c.Severity, origin(c), c.Title, c.Doc)
 			if len(c.Refs) > 0 {
 				var refs []string
 				for _, r := range c.Refs {
@@ -56,11 +62,21 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringArrayVar(&own.folders, "controls-dir", nil, "also the controls of this `folder`, repeatable")
+	return cmd
 }
 
 // find returns a control of the catalogue, or one that a standard brings.
-func find(id string) (*control.Control, bool) {
-	all := append(allControls(), standard.PodSecurity()...)
+// origin is the release that brought a control, or that it is nobody's but the reader's.
+func origin(c *control.Control) string {
+	if c.Since == custom.Since {
+		return c.Since
+	}
+	return "since " + c.Since
+}
+
+func find(id string, own ...*control.Control) (*control.Control, bool) {
+	all := slices.Concat(allControls(), standard.PodSecurity(), own)
 	i := slices.IndexFunc(all, func(c *control.Control) bool { return c.ID == id })
 	if i < 0 {
 		return nil, false

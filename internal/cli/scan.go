@@ -184,7 +184,7 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 			return misuse("", "--fail-on: %w, or none", err)
 		}
 	}
-	stand, err := o.stand.read(paths)
+	stand, err := o.stand.read(paths, o.own.known)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/policy"
 	"github.com/bulwark-k8s/bulwark/internal/policy/custom"
+	"github.com/bulwark-k8s/bulwark/internal/waiver"
 )
 
 // ownOptions are the controls of a scan beside the catalogue's: a team's own, and the
@@ -52,6 +53,13 @@ func (o *ownOptions) load() error {
 func taken(others []*control.Control, c *custom.Control) bool {
 	_, ours := controls.Find(c.ID)
 	return ours || slices.ContainsFunc(others, func(o *control.Control) bool { return o.ID == c.ID })
+}
+
+// known reports whether a waiver's control names anything: a control of the catalogue, of
+// the folders, or a policy, which may be of another cluster.
+func (o *ownOptions) known(pattern string) bool {
+	return knownControl(pattern) || pattern == "policy" || strings.HasPrefix(pattern, "policy.") ||
+		slices.ContainsFunc(o.controls, func(c *control.Control) bool { return waiver.Names(pattern, c.ID) })
 }
 
 // catalogue takes out of --controls what names only controls of one's own, and reports

@@ -41,10 +41,12 @@ type stand struct {
 	none        bool
 	name        string
 	baseline    *compare.Report
+	// known reports whether a control, a family or a pattern names anything.
+	known func(string) bool
 }
 
-func (o *standOptions) read(paths []string) (*stand, error) {
-	s := &stand{annotations: o.waivers == "all", none: o.waivers == "none"}
+func (o *standOptions) read(paths []string, known func(string) bool) (*stand, error) {
+	s := &stand{known: known, annotations: o.waivers == "all", none: o.waivers == "none"}
 	switch o.waivers {
 	case "all", "file", "none":
 	default:
@@ -81,7 +83,7 @@ func (s *stand) readFiles(config string, paths []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, cause(err))
 		}
-		f, err := waiver.Parse(file, data, knownControl)
+		f, err := waiver.Parse(file, data, s.known)
 		if err != nil {
 			return &exitError{code: exitFailed, err: err, hint: "docs/waivers.md shows how a waiver is written"}
 		}
@@ -131,7 +133,7 @@ func knownControl(pattern string) bool {
 // apply marks what may stand.
 func (s *stand) apply(r *scan.Result, snapshot *cluster.Snapshot) {
 	if !s.none {
-		waiver.Apply(r, snapshot, s.written, waiver.Options{Now: r.Started, Known: knownControl, Annotations: s.annotations})
+		waiver.Apply(r, snapshot, s.written, waiver.Options{Now: r.Started, Known: s.known, Annotations: s.annotations})
 	}
 	if s.baseline != nil {
 		compare.Mark(r, s.name, s.baseline)

@@ -32,6 +32,9 @@ import (
 // which takes no more.
 const MaxFileSize = 1 << 20
 
+// Since stands where a control of the catalogue names its release.
+const Since = "a control of your own"
+
 // The annotations of a control.
 const (
 	Title      = "bulwark.dev/title"      // the fault, in a few words
@@ -321,7 +324,7 @@ func (d *document) control(file string, l policy.Language, bindings []*admission
 	}
 	return &Control{
 		Control: &control.Control{
-			ID: definition.Name, Title: title, Severity: severity, Since: "a control of your own",
+			ID: definition.Name, Title: title, Severity: severity, Since: Since,
 			Over: over, With: with, Check: p.Check(templates), Doc: doc(definition, file),
 		},
 		File: file, Line: d.node.Line,
