@@ -66,7 +66,6 @@ how to fix it and how to prove it. Without an ID it lists the catalogue.`,
 	return cmd
 }
 
-// find returns a control of the catalogue, or one that a standard brings.
 // origin is the release that brought a control, or that it is nobody's but the reader's.
 func origin(c *control.Control) string {
 	if c.Since == custom.Since {
@@ -75,6 +74,7 @@ func origin(c *control.Control) string {
 	return "since " + c.Since
 }
 
+// find returns a control of the catalogue, one that a standard brings, or one's own.
 func find(id string, own ...*control.Control) (*control.Control, bool) {
 	all := slices.Concat(allControls(), standard.PodSecurity(), own)
 	i := slices.IndexFunc(all, func(c *control.Control) bool { return c.ID == id })

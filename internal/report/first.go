@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -67,6 +68,42 @@ func tasks(r *scan.Result) []*task {
 		)
 	})
 	return out
+}
+
+// What a person is told to begin with, and what is worth a list of it.
+const (
+	fewTasks   = 5
+	fewThemes  = 3
+	fewObjects = 3
+)
+
+// doFirst are the few tasks that close most of what is grave, and how many findings there
+// are in all. There is none where a list would be longer than what it sums up.
+func doFirst(r *scan.Result) (few []*task, total int) {
+	all, themes := tasks(r), 0
+	for _, t := range all {
+		total += t.findings
+		themes += len(t.controls)
+	}
+	if themes <= fewThemes {
+		return nil, total
+	}
+	return all[:min(len(all), fewTasks)], total
+}
+
+// where names the gravest objects to change, and how many more there are.
+func (t *task) where() string {
+	places := t.places[:min(len(t.places), fewObjects)]
+	where := printable(strings.Join(places, ", "))
+	if n := len(t.places) - len(places); n > 0 {
+		where += fmt.Sprintf(" and %d more", n)
+	}
+	return where
+}
+
+// closes says what doing it is worth.
+func (t *task) closes(total int) string {
+	return fmt.Sprintf("closes %d of %s", t.findings, count(total, "finding"))
 }
 
 func weight(b bool) int {

@@ -58,7 +58,7 @@ type (
 		BarLabel                string
 
 		Standard     *standardView
-		First        []*theme
+		First        []firstView
 		Themes       []*theme
 		Faults       int
 		Severities   []tile // only those that have a theme
@@ -194,7 +194,10 @@ func newPage(r *scan.Result, o Options) *page {
 		}
 	}
 	p.Standard = newStandardView(r.Standard)
-	p.First = p.Themes[:min(3, len(p.Themes))]
+	few, total := doFirst(r)
+	for _, t := range few {
+		p.First = append(p.First, firstView{t.severity.String(), t.what, t.worst.ID, t.where(), t.closes(total)})
+	}
 	p.tiles()
 	p.bar(r)
 	p.places(r, themes)
@@ -216,6 +219,9 @@ func newPage(r *scan.Result, o Options) *page {
 	}
 	return p
 }
+
+// A firstView is one thing to do first, and the theme to go on reading at.
+type firstView struct{ Severity, What, Anchor, Where, Closes string }
 
 // digest is the hash by which the page's policy knows its own style and script.
 func digest(text string) string {

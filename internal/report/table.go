@@ -94,35 +94,18 @@ func (t *table) head(r *scan.Result) {
 	t.put("\n")
 }
 
-// Tasks that a person is told to begin with, and what is worth a list of them.
-const (
-	fewTasks   = 5
-	fewThemes  = 3
-	fewObjects = 3
-)
-
 // first says what to do first: five lines that close most of what is grave.
 func (t *table) first(r *scan.Result) {
-	all := tasks(r)
-	total, themes := 0, 0
-	for _, task := range all {
-		total += task.findings
-		themes += len(task.controls)
-	}
-	if themes <= fewThemes {
-		return // the list would be longer than what it sums up
+	few, total := doFirst(r)
+	if len(few) == 0 {
+		return
 	}
 	t.line(0, span{bold, "DO FIRST"})
 	const indent = 5
-	for i, task := range all[:min(len(all), fewTasks)] {
-		places := task.places[:min(len(task.places), fewObjects)]
-		where := printable(strings.Join(places, ", "))
-		if n := len(task.places) - len(places); n > 0 {
-			where += fmt.Sprintf(" and %d more", n)
-		}
+	for i, task := range few {
 		t.hang(indent+10,
 			[]span{{plain, fmt.Sprintf("  %d  ", i+1)}, {severityStyle[task.severity], pad(strings.ToUpper(task.severity.String()), 10)}},
-			span{bold, task.what}, span{plain, ": " + where}, span{dim, fmt.Sprintf(" (closes %d of %s)", task.findings, count(total, "finding"))})
+			span{bold, task.what}, span{plain, ": " + task.where()}, span{dim, " (" + task.closes(total) + ")"})
 		t.line(indent+10, span{dim, "next: "}, span{plain, printable(task.next())})
 	}
 	t.put("\n")
