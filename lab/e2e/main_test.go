@@ -100,9 +100,10 @@ type cluster struct {
 	nodes         int
 	kubeconfig    string
 	up            result
-	// first is the scan right after the start, before any test left its traces.
-	first    report
-	firstRun result
+	// first is the scan right after the start, before any test left its traces; live
+	// the one without a look at the machines.
+	first, live       report
+	firstRun, liveRun result
 	err      error
 	start    sync.Once
 }
@@ -128,6 +129,7 @@ func (c *cluster) get(t *testing.T) *cluster {
 		c.kubeconfig = filepath.Join(stateDir, c.name, "kubeconfig")
 		if c.err == nil {
 			c.first, c.firstRun = c.scanReport(t, "--host")
+			c.live, c.liveRun = c.scanReport(t)
 		}
 	})
 	if c.err != nil {
@@ -150,7 +152,9 @@ func (c *cluster) kubectl(t *testing.T, args ...string) result {
 
 func (c *cluster) kubectlWith(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	return command(t.Context(), stdin, []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"), args...)
+	// A test's own context has ended when it cleans up.
+	ctx := context.WithoutCancel(t.Context())
+	return command(ctx, stdin, []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"), args...)
 }
 
 // must is a kubectl that has to succeed.
