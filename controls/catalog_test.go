@@ -312,7 +312,7 @@ func TestSelect(t *testing.T) {
 func TestReference(t *testing.T) {
 	const path = "../docs/controls.md"
 	var b strings.Builder
-	b.WriteString("# Controls\n\nWritten by `go test ./controls -update` from the catalogue; `bulwark explain ID` prints a\ncontrol's whole page. *Reads* is what the control asks the cluster for; what may not be\nread makes it unknown.\n\n")
+	b.WriteString("# Controls\n\nWritten by `go test ./controls -update` from the catalogue; `bulwark explain ID` prints a\ncontrol's whole page. *Reads* is what the control asks the cluster for; what may not be\nread makes it unknown. [What is left out, and why](left-out.md).\n\n")
 	b.WriteString("| control | severity | the fault | reads | known elsewhere as |\n|---|---|---|---|---|\n")
 	for _, c := range All() {
 		var needs, refs []string

@@ -95,7 +95,7 @@ func TestKubeletServingRequests(t *testing.T) {
 			}
 			c.apply(t, servingRequest(t, name, tt.node, tt.usages, []string{tt.san}, tt.ip), args...)
 			t.Cleanup(func() {
-				command(context.Background(), "", []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"), "delete", "csr", name)
+				c.kubectl(t, "delete", "csr", name)
 			})
 			var csr struct {
 				Status struct {

@@ -104,8 +104,8 @@ type cluster struct {
 	// the one without a look at the machines.
 	first, live       report
 	firstRun, liveRun result
-	err      error
-	start    sync.Once
+	err               error
+	start             sync.Once
 }
 
 var (
@@ -180,8 +180,7 @@ func (c *cluster) namespace(t *testing.T, name string, labels ...string) {
 		c.must(t, "label", "namespace", name, l)
 	}
 	t.Cleanup(func() {
-		command(context.Background(), "", []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"),
-			"delete", "namespace", name, "--wait=false")
+		c.kubectl(t, "delete", "namespace", name, "--wait=false")
 	})
 }
 

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -121,7 +120,7 @@ func TestNodesAreAsked(t *testing.T) {
 		c.must(t, "create", "clusterrole", "e2e-nodes", "--verb=get,list", "--resource=nodes,namespaces")
 		c.must(t, "create", "clusterrolebinding", "e2e-nodes", "--clusterrole=e2e-nodes", "--serviceaccount=e2e-nodes:reader")
 		t.Cleanup(func() {
-			command(context.Background(), "", []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"), "delete", "clusterrole,clusterrolebinding", "e2e-nodes")
+			c.kubectl(t, "delete", "clusterrole,clusterrolebinding", "e2e-nodes")
 		})
 		r := c.scan(t, "--nodes", "--nodes-image", nodesImage, "--yes", "--as", "system:serviceaccount:e2e-nodes:reader")
 		if r.code != 1 || !strings.Contains(r.stderr, "creating a namespace") {

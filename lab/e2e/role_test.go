@@ -3,10 +3,8 @@
 package e2e
 
 import (
-	"context"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,8 +20,7 @@ func TestScannerRole(t *testing.T) {
 	c.must(t, "-n", "e2e-role", "create", "serviceaccount", "scanner")
 	c.must(t, "create", "clusterrolebinding", "e2e-role", "--clusterrole=e2e-role", "--serviceaccount=e2e-role:scanner")
 	t.Cleanup(func() {
-		command(context.Background(), "", []string{"KUBECONFIG=" + c.kubeconfig}, filepath.Join(bin, "lab", "kubectl"),
-			"delete", "clusterrole,clusterrolebinding", "e2e-role")
+		c.kubectl(t, "delete", "clusterrole,clusterrolebinding", "e2e-role")
 	})
 	outcomes := func(args ...string) map[string]string {
 		r, _ := c.scanReport(t, args...)
