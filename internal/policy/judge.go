@@ -71,7 +71,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	if len(c.conditions.expressions) > 0 {
 		conditions, _, err := run(c.conditions, true, nil, celconfig.RuntimeCELCostBudgetMatchConditions)
 		if err != nil {
-			return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
+			return allFailed(err, met), nil, nil
 		}
 		var failure string
 		for i, a := range conditions {
@@ -95,7 +95,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	}
 	validations, left, err := run(c.validations, true, namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
-		return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
+		return allFailed(err, met), nil, nil
 	}
 	var messages []answer
 	var noMessage error
@@ -131,7 +131,7 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 	}
 	annotations, _, err := run(c.annotations, true, s.namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
-		return allFailed(err, met), nil, nil //nolint:nilerr // the decision says it
+		return allFailed(err, met), nil, nil
 	}
 	values := map[string]string{}
 	for i, a := range annotations {
