@@ -62,24 +62,26 @@ func TestJSONFitsItsSchema(t *testing.T) {
 // schema, or the other way round, even if no result of the other tests has it.
 func TestSchemaKnowsEveryField(t *testing.T) {
 	s := schema(t)
+	control, view := items(s, "controls"), s.Properties["standard"]
+	finding := items(control, "findings")
 	for def, structure := range map[*jsonschema.Schema]any{
-		s:                                                      jsonResult{},
-		s.Properties["target"]:                                 jsonTarget{},
-		s.Properties["summary"]:                                jsonSummary{},
-		sub(s, "summary", "outcomes"):                          jsonOutcomes{},
-		sub(s, "summary", "broken"):                            jsonBroken{},
-		items(s, "controls"):                                   jsonControl{},
-		items(s, "gaps"):                                       jsonGap{},
-		s.Properties["standard"]:                               jsonStandard{},
-		sub(s, "standard", "coverage"):                         jsonCoverage{},
-		items(s.Properties["standard"], "items"):               jsonItem{},
-		items(items(s, "controls"), "refs"):                    jsonRef{},
-		sub(items(s, "controls"), "counts"):                    jsonCounts{},
-		items(items(s, "controls"), "findings"):                jsonFinding{},
-		sub(items(items(s, "controls"), "findings"), "source"): jsonSource{},
-		sub(items(items(s, "controls"), "findings"), "object"): jsonObject{},
-		sub(items(items(s, "controls"), "findings"), "source", "field"): jsonSpot{},
-		items(items(items(s, "controls"), "findings"), "changes"):       jsonChange{},
+		s:                               jsonResult{},
+		s.Properties["target"]:          jsonTarget{},
+		s.Properties["summary"]:         jsonSummary{},
+		sub(s, "summary", "outcomes"):   jsonOutcomes{},
+		sub(s, "summary", "broken"):     jsonBroken{},
+		control:                         jsonControl{},
+		items(s, "gaps"):                jsonGap{},
+		view:                            jsonStandard{},
+		sub(s, "standard", "coverage"):  jsonCoverage{},
+		items(view, "items"):            jsonItem{},
+		items(control, "refs"):          jsonRef{},
+		sub(control, "counts"):          jsonCounts{},
+		finding:                         jsonFinding{},
+		sub(finding, "source"):          jsonSource{},
+		sub(finding, "object"):          jsonObject{},
+		sub(finding, "source", "field"): jsonSpot{},
+		items(finding, "changes"):       jsonChange{},
 	} {
 		typ := reflect.TypeOf(structure)
 		required := map[string]bool{}

@@ -36,8 +36,10 @@ func hostState() state {
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	s["mounts"] = string(mounts)
-	for _, name := range []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-		"kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max"} {
+	for _, name := range []string{
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+		"kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max",
+	} {
 		if v, err := os.ReadFile("/proc/sys/" + name); err == nil {
 			s["sysctl "+name] = strings.TrimSpace(string(v))
 		}

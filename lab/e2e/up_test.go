@@ -183,7 +183,7 @@ func TestThreeControlPlanes(t *testing.T) {
 
 // TestWithoutRoot: an ordinary user gets the control plane alone, on loopback.
 func TestWithoutRoot(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bulwark-e2e-user-")
+	dir, err := os.MkdirTemp("", "bulwark-e2e-user-") //nolint:usetesting // what t.TempDir makes, another user cannot enter
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func serve(ctx context.Context, addr string, out io.Writer) error {
 		}),
 	}
 	context.AfterFunc(ctx, func() {
-		packets.Close()
+		_ = packets.Close()
 		// A fresh context: the one at hand has ended, and that is why we are here.
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

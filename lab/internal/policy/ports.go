@@ -52,7 +52,7 @@ func (c *compiler) numbered(np *networkingv1.NetworkPolicy, ports []networkingv1
 				c.fail(np, "ports: %d-%d is not a range of ports", first, last)
 				continue
 			}
-			set.add(protocol, PortRange{uint16(first), uint16(last)}) //nolint:gosec // both lie within 1 and 65535
+			set.add(protocol, PortRange{uint16(first), uint16(last)})
 		}
 	}
 	return set, named
@@ -103,7 +103,7 @@ func namedPort(pod pod, want portName) (uint16, bool) {
 		for _, port := range container.Ports {
 			protocol := cmp.Or(port.Protocol, corev1.ProtocolTCP)
 			if port.Name == want.name && protocol == want.protocol {
-				return uint16(port.ContainerPort), true //nolint:gosec // the API takes 1 to 65535
+				return uint16(port.ContainerPort), true
 			}
 		}
 	}
