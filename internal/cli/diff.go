@@ -161,6 +161,7 @@ type (
 		Namespace string `json:"namespace,omitempty"`
 		Machine   string `json:"machine,omitempty"`
 		Name      string `json:"name"`
+		Cluster   string `json:"cluster,omitempty"`
 	}
 	diffChange struct {
 		How string     `json:"how"` // waived, reopened, severity, evidence
@@ -205,7 +206,7 @@ func faults(all []scan.Past) []diffFault {
 }
 
 func faultJSON(p scan.Past) diffFault {
-	object := diffObject{Kind: p.Object.Kind, Namespace: p.Object.Namespace, Name: p.Object.Name}
+	object := diffObject{Kind: p.Object.Kind, Namespace: p.Object.Namespace, Name: p.Object.Name, Cluster: p.Object.Cluster}
 	if p.Object.OnMachine() {
 		object.Namespace, object.Machine = "", p.Object.Namespace
 	}

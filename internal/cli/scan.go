@@ -34,6 +34,7 @@ type scanOptions struct {
 	standard string
 	failOn   string
 	host     bool
+	contexts []string
 	all      bool
 	chart    chartOptions
 	nodes    nodesOptions
@@ -67,7 +68,8 @@ func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.
 		Long: `Scan checks the controls of the catalogue and says what is wrong, with evidence,
 worst first.
 
-Without a PATH it reads the cluster of the current context, and only reads. With
+Without a PATH it reads the cluster of the current context, or with --contexts those
+of several, and only reads. With
 PATHs it reads files and folders (.yaml, .yml, .json); - is standard input. Helm
 charts and kustomizations among them are rendered, without network, and findings
 point into their sources. With --host it also reads the machine it runs on:
@@ -87,6 +89,10 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 
   # manifests in a pull request; only what is grave ends with exit code 3
   bulwark scan ./deploy --fail-on high
+
+  # several clusters, one report
+  bulwark scan --contexts prod,stage -o html=clusters.html
+  bulwark scan --contexts all
 
   # several reports of one run
   bulwark scan -o table -o json=scan.json -o html=scan.html
@@ -130,6 +136,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	f.StringVar(&o.standard, "standard", "", "answer the items of a `standard`: "+strings.Join(standard.Names(), ", ")+"; any that is broken ends with exit code 3")
 	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low or none")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
+	f.StringSliceVar(&o.contexts, "contexts", nil, "scan the clusters of several `contexts` into one report: a,b or "+allContexts)
 	o.nodes.add(cmd)
 	f.BoolVar(&o.all, "all", false, "show every finding, and what holds")
 	f.StringSliceVarP(&o.chart.values, "values", "f", nil, "a `file` with values for the Helm charts, repeatable; later ones win")
@@ -138,6 +145,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	o.stand.addFlags(f)
 	o.own.addFlags(f)
 	kubeFlags.AddFlags(f)
+	completeContexts(cmd, kubeFlags)
 	complete(cmd, "waivers", "all", "file", "none")
 	complete(cmd, "output", report.Names()...)
 	complete(cmd, "fail-on", "critical", "high", "medium", "low", "none")
@@ -189,25 +197,20 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 		return err
 	}
 
+	subjects, err := o.subjects(paths)
+	if err != nil {
+		return err
+	}
 	if len(o.own.folders) == 0 && !o.own.policies { // which may look at anything
 		o.needs = scan.Needs(chosen)
 	}
 	started := time.Now()
 	p := startProgress(o.streams.ErrOut)
 	defer p.end()
-	snapshot, err := o.read(ctx, paths, p)
+	result, err := o.scanAll(ctx, subjects, chosen, stand, started, p)
 	if err != nil {
 		return err
 	}
-	own, err := o.own.chosen(snapshot, o.controls)
-	if err != nil {
-		return err
-	}
-	chosen = append(chosen, own...)
-	p.say("checking %d controls", len(chosen))
-	result := scan.Run(snapshot, chosen)
-	result.Started, result.Version = started, version()
-	stand.apply(result, snapshot)
 	if plan != nil {
 		result.Under(plan)
 	}

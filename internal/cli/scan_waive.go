@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/bulwark-k8s/bulwark/controls"
-	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/compare"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
@@ -130,11 +130,18 @@ func knownControl(pattern string) bool {
 	return false
 }
 
-// apply marks what may stand.
-func (s *stand) apply(r *scan.Result, snapshot *cluster.Snapshot) {
-	if !s.none {
-		waiver.Apply(r, snapshot, s.written, waiver.Options{Now: r.Started, Known: s.known, Annotations: s.annotations})
+// book is where what may stand is looked up.
+func (s *stand) book(now time.Time) *waiver.Book {
+	written := s.written
+	if s.none {
+		written = nil
 	}
+	return waiver.NewBook(written, waiver.Options{Now: now, Known: s.known, Annotations: s.annotations && !s.none})
+}
+
+// judge says what is wrong with the waivers, and marks what the baseline knows.
+func (s *stand) judge(r *scan.Result, waivers *waiver.Book) {
+	waivers.Judge(r)
 	if s.baseline != nil {
 		compare.Mark(r, s.name, s.baseline)
 	}

@@ -148,28 +148,54 @@ func openFile(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// readSnapshot reads a path that is a snapshot's file, and reports whether it is one.
-func readSnapshot(path string) (*cluster.Snapshot, bool, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, false, nil // whoever reads it says what is wrong
-	}
-	f, size, err := openFile(path)
-	if err != nil {
-		return nil, false, nil
+// snapshotHeader reads what a path that is a snapshot's file says of itself, and reports
+// whether it is one.
+func snapshotHeader(path string) (h snapshot.Header, is bool, err error) {
+	f, size, err := snapshotIn(path)
+	if f == nil {
+		return h, false, err
 	}
 	defer f.Close()
-	start := make([]byte, 512)
-	n, _ := io.ReadFull(f, start)
-	if !snapshot.Is(start[:n]) {
-		return nil, false, nil
+	if h, err = snapshot.ReadHeader(f, size); err != nil {
+		err = fmt.Errorf("snapshot %s: %w", path, err)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, true, fmt.Errorf("%s: %w", path, cause(err))
+	return h, true, err
+}
+
+// readSnapshot reads a path that is a snapshot's file, and reports whether it is one.
+func readSnapshot(path string) (*cluster.Snapshot, bool, error) {
+	f, size, err := snapshotIn(path)
+	if f == nil {
+		return nil, false, err
 	}
+	defer f.Close()
 	s, _, err := snapshot.Read(f, size)
 	if err != nil {
 		return nil, true, fmt.Errorf("snapshot %s: %w", path, err)
 	}
 	return s, true, nil
+}
+
+// snapshotIn opens a path that is a snapshot's file, at its beginning; nil where it is
+// something else.
+func snapshotIn(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, 0, nil // whoever reads it says what is wrong
+	}
+	f, size, err := openFile(path)
+	if err != nil {
+		return nil, 0, nil //nolint:nilerr // likewise
+	}
+	start := make([]byte, 512)
+	n, _ := io.ReadFull(f, start)
+	if !snapshot.Is(start[:n]) {
+		f.Close()
+		return nil, 0, nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	return f, size, nil
 }

@@ -18,6 +18,8 @@ type Facts struct {
 	Configs       []*Config
 	Flagz         []Flagz
 	Gaps          []Gap
+	// Foreign counts the objects of kinds that are not known.
+	Foreign map[string]int
 	Looked        []Need // sorted
 }
 
@@ -33,7 +35,7 @@ func (s *Snapshot) Facts() Facts {
 	f := Facts{
 		Name: s.Name, Version: s.Version, Live: s.Live,
 		Objects: s.objects, Machines: s.machines, Kubelets: s.kubelets, Configs: s.configs,
-		Gaps: s.gaps, Looked: slices.Sorted(maps.Keys(s.looked)),
+		Gaps: s.gaps, Foreign: s.foreign, Looked: slices.Sorted(maps.Keys(s.looked)),
 	}
 	for _, c := range s.components {
 		if !c.Flags.Complete {
@@ -58,7 +60,7 @@ func Restore(f Facts) *Snapshot {
 			b.put(o)
 		}
 	}
-	b.s.machines, b.s.configs = f.Machines, f.Configs
+	b.s.machines, b.s.configs, b.s.foreign = f.Machines, f.Configs, f.Foreign
 	for _, k := range f.Kubelets {
 		b.AddKubelet(k)
 	}

@@ -129,6 +129,8 @@ type Gap struct {
 	// Scope is the namespace, node or file that is missing; empty means all of it.
 	Scope  string `json:"scope,omitempty"`
 	Reason string `json:"reason"`
+	// Cluster is set as that of a Ref is.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 func (g Gap) String() string {

@@ -18,22 +18,47 @@ type Ref struct {
 	// is the machine's name.
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
+	// Cluster tells apart the things of several clusters in one result. It is empty in
+	// a Snapshot, which is one cluster, and where there is only one.
+	Cluster string `json:"cluster,omitempty"`
+}
+
+// ClusterRef names one of several clusters as a whole.
+func ClusterRef(name string) Ref { return Ref{Kind: clusterKind, Name: name, Cluster: name} }
+
+const clusterKind = "Cluster"
+
+// IsCluster reports whether the thing is one of several clusters as a whole.
+func (r Ref) IsCluster() bool { return r.Cluster != "" && r == ClusterRef(r.Cluster) }
+
+// Within is the Ref as the cluster itself knows it.
+func (r Ref) Within() Ref {
+	r.Cluster = ""
+	return r
 }
 
 // FileRef names a file on a machine.
-func FileRef(machine, path string) Ref { return Ref{"File", machine, path} }
+func FileRef(machine, path string) Ref { return Ref{Kind: "File", Namespace: machine, Name: path} }
 
 // ListenerRef names a port on a machine.
 func ListenerRef(machine string, l Listener) Ref {
-	return Ref{"Listener", machine, fmt.Sprintf("%s %s", l.Component, net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))}
+	return Ref{Kind: "Listener", Namespace: machine, Name: fmt.Sprintf("%s %s", l.Component, net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))}
 }
 
 // OnMachine reports whether the thing is on a machine rather than in a namespace.
 func (r Ref) OnMachine() bool { return r.Kind == "File" || r.Kind == "Listener" }
 
 // String is how people see a Ref: "deployment shop/cart", "clusterrole admin",
-// "file /etc/kubernetes/admin.conf on cp-1".
+// "file /etc/kubernetes/admin.conf on cp-1"; where there are several clusters,
+// "deployment shop/cart in prod".
 func (r Ref) String() string {
+	if r.Cluster != "" {
+		in := " in " + r.Cluster
+		if r.IsCluster() {
+			in = ""
+		}
+		return r.Within().String() + in
+	}
 	if r.OnMachine() {
 		return strings.ToLower(r.Kind) + " " + r.Name + " on " + r.Namespace
 	}
@@ -44,9 +69,10 @@ func (r Ref) String() string {
 	return strings.ToLower(r.Kind) + " " + name
 }
 
-// Compare orders by namespace, kind, name; things without a namespace come first.
+// Compare orders by cluster, namespace, kind, name; things without a namespace come first.
 func (r Ref) Compare(o Ref) int {
 	return cmp.Or(
+		strings.Compare(r.Cluster, o.Cluster),
 		strings.Compare(r.Namespace, o.Namespace),
 		strings.Compare(r.Kind, o.Kind),
 		strings.Compare(r.Name, o.Name),

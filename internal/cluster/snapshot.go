@@ -36,6 +36,7 @@ type Snapshot struct {
 	gaps       []Gap
 	looked     map[Need]bool
 	noFlagz    string
+	foreign    map[string]int
 
 	bindings   []*Binding
 	boundTo    map[Subject][]*Binding
@@ -91,6 +92,9 @@ func (s *Snapshot) Kubelets() []*Kubelet { return s.kubelets }
 // Machines returns the hosts that were looked at from within.
 func (s *Snapshot) Machines() []*Machine { return s.machines }
 
+// Foreign counts the objects of kinds that no control knows, as "Kind of group/version".
+func (s *Snapshot) Foreign() map[string]int { return s.foreign }
+
 // A Builder collects facts for a Snapshot. Its methods are not safe for concurrent
 // use; adapters that read concurrently add from one goroutine.
 type Builder struct {
@@ -116,6 +120,14 @@ func (b *Builder) Looked(needs ...Need) {
 	for _, n := range needs {
 		b.s.looked[n] = true
 	}
+}
+
+// Foreign records n objects of a kind that no control knows.
+func (b *Builder) Foreign(apiVersion, kind string, n int) {
+	if b.s.foreign == nil {
+		b.s.foreign = map[string]int{}
+	}
+	b.s.foreign[kind+" of "+apiVersion] += n
 }
 
 // Gap records that something looked for could not be read.
@@ -159,7 +171,7 @@ func (b *Builder) AddConfigMap(meta *metav1.ObjectMeta, facts ConfigMapFacts, sr
 }
 
 func (b *Builder) addFacts(kind string, meta *metav1.ObjectMeta, facts any, src Source) {
-	ref := Ref{kind, meta.Namespace, meta.Name}
+	ref := Ref{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}
 	if b.s.byRef[ref] == nil {
 		b.put(&Object{Ref: ref, APIVersion: "v1", Meta: strip(meta), Value: facts, Source: src})
 	}

@@ -215,8 +215,8 @@ func TestBindings(t *testing.T) {
 
 func TestRefs(t *testing.T) {
 	for want, ref := range map[string]Ref{
-		"deployment shop/cart":            {"Deployment", "shop", "cart"},
-		"clusterrole admin":               {"ClusterRole", "", "admin"},
+		"deployment shop/cart":            {Kind: "Deployment", Namespace: "shop", Name: "cart"},
+		"clusterrole admin":               {Kind: "ClusterRole", Namespace: "", Name: "admin"},
 		"file /etc/x on cp-1":             FileRef("cp-1", "/etc/x"),
 		"listener etcd [::]:2379 on cp-1": ListenerRef("cp-1", Listener{Component: "etcd", Address: "::", Port: 2379}),
 	} {

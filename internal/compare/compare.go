@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -26,6 +27,7 @@ const schema = "bulwark.scan/v1"
 type Report struct {
 	Target, Started string
 	Complete        bool
+	clusters        []string // of several
 	controls        map[string]answer
 	faults          map[string]fault
 	// order are the faults' fingerprints as the report has them.
@@ -52,6 +54,7 @@ type (
 		Schema   string `json:"schema"`
 		Started  string `json:"started"`
 		Target   struct{ Name string }
+		Clusters []struct{ Name string }
 		Summary  struct{ Complete bool }
 		Controls []struct {
 			ID, Outcome, Reason string
@@ -60,7 +63,7 @@ type (
 	}
 	jsonFinding struct {
 		Outcome, Severity, Fingerprint, Path, Evidence, Standing string
-		Object                                                   struct{ Kind, Namespace, Machine, Name string }
+		Object                                                   struct{ Kind, Namespace, Machine, Name, Cluster string }
 	}
 )
 
@@ -75,11 +78,14 @@ func Read(data []byte) (*Report, error) {
 		return nil, fmt.Errorf("schema is %q, want %s: a report written by `bulwark scan -o json`", in.Schema, schema)
 	}
 	out := &Report{Target: in.Target.Name, Started: in.Started, Complete: in.Summary.Complete, controls: map[string]answer{}, faults: map[string]fault{}}
+	for _, c := range in.Clusters {
+		out.clusters = append(out.clusters, c.Name)
+	}
 	for _, c := range in.Controls {
 		a := answer{outcome: c.Outcome, reason: c.Reason, unknown: map[cluster.Ref]bool{}}
 		a.blind = c.Outcome == "unknown" && len(c.Findings) == 0
 		for _, f := range c.Findings {
-			ref := cluster.Ref{Kind: f.Object.Kind, Namespace: cmp.Or(f.Object.Namespace, f.Object.Machine), Name: f.Object.Name}
+			ref := cluster.Ref{Kind: f.Object.Kind, Namespace: cmp.Or(f.Object.Namespace, f.Object.Machine), Name: f.Object.Name, Cluster: f.Object.Cluster}
 			if f.Outcome != "broken" {
 				a.unknown[ref] = true
 				continue
@@ -108,6 +114,9 @@ func Read(data []byte) (*Report, error) {
 // Of is what a result is to be compared by.
 func Of(r *scan.Result) *Report {
 	out := &Report{Target: r.Target, Complete: !r.Count().Incomplete, controls: map[string]answer{}, faults: map[string]fault{}}
+	for _, c := range r.Clusters {
+		out.clusters = append(out.clusters, c.Name)
+	}
 	for _, res := range r.Controls {
 		a := answer{outcome: res.Outcome.String(), reason: res.Reason, unknown: map[cluster.Ref]bool{}}
 		a.blind = res.Outcome == control.Unknown && len(res.Findings) == 0
@@ -133,7 +142,7 @@ func (r *Report) saw(p scan.Past) bool {
 	switch {
 	case !ran && strings.HasPrefix(p.Control, "waiver."):
 		return true // reported only where there are waivers
-	case !ran, a.blind, a.unknown[p.Object]:
+	case !ran, a.blind, a.unknown[p.Object], !r.holds(p):
 		return false
 	case strings.HasPrefix(a.outcome, "not") && a.reason != scan.NothingToJudge:
 		return false // this input is not where to look
@@ -141,11 +150,23 @@ func (r *Report) saw(p scan.Past) bool {
 	// A kind that could not be listed is a finding whose object is the resource and
 	// whose name is the namespace, or (all).
 	for ref := range a.unknown {
-		if ref.Namespace == "" && ref.Kind == strings.ToLower(ref.Kind) && (ref.Name == "(all)" || ref.Name == p.Object.Namespace) {
+		if ref.Cluster != p.Object.Cluster {
+			continue
+		}
+		if ref.IsCluster() || ref.Namespace == "" && ref.Kind == strings.ToLower(ref.Kind) && (ref.Name == "(all)" || ref.Name == p.Object.Namespace) {
 			return false
 		}
 	}
 	return true
+}
+
+// holds reports whether the scan was of the cluster that a fault is in. A scan of one
+// cluster does not name it, so nothing of it is found again in a scan of several.
+func (r *Report) holds(p scan.Past) bool {
+	if p.Object.Cluster == "" {
+		return len(r.clusters) == 0 || strings.HasPrefix(p.Control, "waiver.")
+	}
+	return slices.Contains(r.clusters, p.Object.Cluster)
 }
 
 // Mark holds a result against a baseline: a fault is known where the baseline has it, not

@@ -261,13 +261,16 @@ type Waiver struct {
 	Annotation bool `json:"annotation,omitempty"`
 }
 
-// Fingerprint names a fault by what it is about: control, object and path, which holds
-// the container. Lines, counts and what was found there do not matter, so it stays the
+// Fingerprint names a fault by what it is about: control, object, with its cluster where
+// there are several, and path, which holds the container. Lines, counts and what was found there do not matter, so it stays the
 // same one when they move. n tells faults apart that are alike in all of it, from 1.
 func Fingerprint(id string, f *Finding, n int) string {
 	parts := []string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Path}
 	if f.Outcome == Unknown {
 		parts = append(parts, "unknown")
+	}
+	if f.Object.Cluster != "" {
+		parts = append(parts, "cluster", f.Object.Cluster)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16]) + ":" + strconv.Itoa(n)

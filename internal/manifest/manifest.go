@@ -505,6 +505,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 
 	obj, gvk, err := codecs.UniversalDeserializer().Decode(data, nil, nil)
 	if runtime.IsNotRegisteredError(err) {
+		r.b.Foreign(h.APIVersion, h.Kind, 1)
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is not known", h.Kind, h.APIVersion))
 		return 0, nil
 	}

@@ -31,6 +31,14 @@ func comment(r *scan.Result, o Options) string {
 	_, headline := headline(r)
 	fmt.Fprintf(&b, "### Bulwark: %s\n\n%s\n\n%s; looked at %s.\n", headline, entities(verdict(r)), totals(r), code(lookedAt(r, 3)))
 	spots := locate(r, o)
+	for i, c := range clusters(r) {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		if i < maxCommentRows {
+			fmt.Fprintf(&b, "- %s: %s\n", code(c.Name), entities(c.String()))
+		}
+	}
 	b.WriteString(commentStandard(r.Standard))
 
 	left, leftFindings := 0, 0

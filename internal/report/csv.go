@@ -14,7 +14,7 @@ import (
 var csvColumns = []string{
 	"control", "severity", "outcome", "title", "kind", "namespace", "machine", "name", "path", "got", "want", "reason",
 	"file", "line", "column", "pods", "fix", "references",
-	"show", "fix command", "reach", "standing", "waiver", "fingerprint", "items",
+	"show", "fix command", "reach", "standing", "waiver", "fingerprint", "items", "cluster",
 }
 
 // writeCSV writes one row for each finding, and one for what could not be told at all.
@@ -50,7 +50,7 @@ func writeCSV(w io.Writer, r *scan.Result, o Options) error {
 			}
 			row(c.ID, res.SeverityOf(f).String(), outcomeNames[f.Outcome], c.Title, object.Kind, object.Namespace, object.Machine, object.Name,
 				f.Path, f.Got, f.Want, f.Reason, file, line, column, strconv.Itoa(f.Pods), or(strings.Join(edits(f), "; "), m.Hand), strings.Join(refs, "; "),
-				look(f).String(), m.Command, reachText(f), standing(f, r.Baseline != nil), waiver, f.ID, strings.Join(items, "; "))
+				look(f).String(), m.Command, reachText(f), standing(f, r.Baseline != nil), waiver, f.ID, strings.Join(items, "; "), object.Cluster)
 		}
 		for _, f := range res.Findings {
 			put(f)

@@ -51,6 +51,7 @@ type (
 		Started, StartedISO, Took       string
 		Looked                          string
 		Kinds                           []kindCount
+		Clusters                        []clusterView
 
 		Tone, Headline, Verdict string
 		Tiles                   []tile
@@ -166,6 +167,7 @@ func newPage(r *scan.Result, o Options) *page {
 		Verdict: verdict(r),
 	}
 	p.Kinds, _ = kinds(r)
+	p.Clusters = clusters(r)
 	if total := len(p.Kinds); total > 0 {
 		_, n := kinds(r)
 		p.Looked = fmt.Sprintf("%s of %s", count(n, "object"), count(total, "kind"))
@@ -215,7 +217,7 @@ func newPage(r *scan.Result, o Options) *page {
 		}
 	}
 	for _, g := range r.Gaps {
-		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
+		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(strings.TrimPrefix(g.Cluster+": ", ": ") + cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}
 	return p
 }
@@ -409,9 +411,9 @@ func (p *page) places(r *scan.Result, themes map[*scan.ControlResult]*theme) {
 			at := placeOf(f.Object)
 			v := byPlace[at]
 			if v == nil {
-				v = &placeView{Key: at.key(), Kind: at.kind.String(), Name: printable(at.name)}
+				v = &placeView{Key: at.key(), Kind: at.kind.String(), Name: printable(at.String())}
 				if at.kind == wholeCluster {
-					v.Name = "The cluster as a whole"
+					v.Name = strings.TrimSpace("The cluster "+printable(at.cluster)) + " as a whole"
 				}
 				byPlace[at] = v
 				all = append(all, v)

@@ -22,10 +22,12 @@ type (
 		Schema     string         `json:"schema"`
 		Bulwark    string         `json:"bulwark"`
 		Target     jsonTarget     `json:"target"`
+		Clusters   []jsonCluster  `json:"clusters,omitempty"`
 		Started    string         `json:"started"`
 		DurationMS int64          `json:"durationMs"`
 		Summary    jsonSummary    `json:"summary"`
 		Objects    map[string]int `json:"objects"`
+		Foreign    map[string]int `json:"foreign,omitempty"`
 		Controls   []jsonControl  `json:"controls"`
 		Gaps       []jsonGap      `json:"gaps"`
 		Baseline   *jsonBaseline  `json:"baseline,omitempty"`
@@ -61,6 +63,12 @@ type (
 		Name    string `json:"name"`
 		Live    bool   `json:"live"`
 		Version string `json:"version,omitempty"`
+	}
+	jsonCluster struct {
+		Name    string         `json:"name"`
+		Version string         `json:"version,omitempty"`
+		Objects map[string]int `json:"objects"`
+		Fault   string         `json:"fault,omitempty"`
 	}
 	jsonSummary struct {
 		Complete bool         `json:"complete"`
@@ -167,6 +175,7 @@ type (
 		Namespace string `json:"namespace,omitempty"`
 		Machine   string `json:"machine,omitempty"`
 		Name      string `json:"name"`
+		Cluster   string `json:"cluster,omitempty"`
 	}
 	jsonSource struct {
 		Origin          string `json:"origin"`
@@ -190,6 +199,8 @@ type (
 		Need   string `json:"need"`
 		Scope  string `json:"scope,omitempty"`
 		Reason string `json:"reason"`
+
+		Cluster string `json:"cluster,omitempty"`
 	}
 )
 
@@ -237,6 +248,7 @@ func resultJSON(r *scan.Result) jsonResult {
 			Open: jsonBroken{c.BySeverity[control.Critical], c.BySeverity[control.High], c.BySeverity[control.Medium], c.BySeverity[control.Low]},
 		},
 		Objects:  r.Objects,
+		Foreign:  r.Foreign,
 		Controls: make([]jsonControl, len(r.Controls)),
 		Gaps:     make([]jsonGap, len(r.Gaps)),
 		Standard: standardJSON(r.Standard),
@@ -245,7 +257,10 @@ func resultJSON(r *scan.Result) jsonResult {
 		out.Objects = map[string]int{}
 	}
 	for i, g := range r.Gaps {
-		out.Gaps[i] = jsonGap{string(g.Need), g.Scope, g.Reason}
+		out.Gaps[i] = jsonGap{string(g.Need), g.Scope, g.Reason, g.Cluster}
+	}
+	for _, c := range r.Clusters {
+		out.Clusters = append(out.Clusters, jsonCluster{c.Name, c.Version, c.Objects, c.Fault})
 	}
 	if b := r.Baseline; b != nil {
 		out.Baseline = &jsonBaseline{b.Name, b.New, b.Known, pastsJSON(b.Fixed), pastsJSON(b.Unseen)}
@@ -316,7 +331,7 @@ func findingJSON(r *scan.Result, res *scan.ControlResult, f *control.Finding, at
 
 func objectJSON(r cluster.Ref) jsonObject {
 	if r.OnMachine() {
-		return jsonObject{Kind: r.Kind, Machine: r.Namespace, Name: r.Name}
+		return jsonObject{Kind: r.Kind, Machine: r.Namespace, Name: r.Name, Cluster: r.Cluster}
 	}
-	return jsonObject{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+	return jsonObject{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Cluster: r.Cluster}
 }

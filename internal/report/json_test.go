@@ -70,6 +70,7 @@ func TestSchemaKnowsEveryField(t *testing.T) {
 		s.Properties["summary"]:         jsonSummary{},
 		sub(s, "summary", "outcomes"):   jsonOutcomes{},
 		sub(s, "summary", "broken"):     jsonBroken{},
+		items(s, "clusters"):            jsonCluster{},
 		control:                         jsonControl{},
 		items(s, "gaps"):                jsonGap{},
 		view:                            jsonStandard{},

@@ -23,6 +23,9 @@ type (
 		Target  jsonTarget     `json:"target"`
 		Started string         `json:"started"`
 		Objects map[string]int `json:"objects"`
+
+		Clusters []jsonCluster  `json:"clusters,omitempty"`
+		Foreign  map[string]int `json:"foreign,omitempty"`
 	}
 	lineFinding struct {
 		Type    string    `json:"type"`
@@ -54,7 +57,7 @@ func writeJSONLines(w io.Writer, r *scan.Result, o Options) error {
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	all := resultJSON(r)
-	header := lineHeader{"header", StreamSchema, r.Version, all.Target, r.Started.UTC().Format(time.RFC3339), all.Objects}
+	header := lineHeader{"header", StreamSchema, r.Version, all.Target, r.Started.UTC().Format(time.RFC3339), all.Objects, all.Clusters, all.Foreign}
 	if err := e.Encode(header); err != nil {
 		return err
 	}

@@ -24,16 +24,18 @@ func look(f *control.Finding) lookup {
 	ref, src := f.Object, f.Source
 	kind := strings.ToLower(ref.Kind)
 	switch need := cluster.Need(ref.Kind); {
+	case ref.IsCluster():
+		return lookup{"", kubectl(ref) + "version"}
 	case ref.Kind == "File":
 		return lookup{ref.Namespace, "stat " + operand(ref.Name)}
 	case ref.Kind == "Listener":
 		return lookup{ref.Namespace, lookAtPort(ref.Name)}
 	case ref.Kind == "Kubelet" && strings.HasPrefix(src.Origin, "/api/"):
-		return lookup{"", "kubectl get --raw " + quote(src.Origin)}
+		return lookup{"", kubectl(ref) + "get --raw " + quote(src.Origin)}
 	case ref.Kind == "Kubelet" && src.Line == 0 && strings.HasPrefix(src.Origin, "/"):
 		return lookup{ref.Name, "cat " + quote(src.Origin)}
 	case components[kind] && (ref.Kind != "Kubelet" || src.Line == 0):
-		return lookAtComponent(kind, ref.Name, src)
+		return lookAtComponent(kind, ref, src)
 	case fileOf(src, "") != "":
 		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
 	case f.Outcome == control.Unknown && ref.Kind == kind && need.IsObject():
@@ -42,15 +44,24 @@ func look(f *control.Finding) lookup {
 		if ref.Name != "(all)" {
 			where = "-n " + quote(ref.Name)
 		}
-		return lookup{"", "kubectl auth can-i list " + operand(ref.Kind) + " " + where}
+		return lookup{"", kubectl(ref) + "auth can-i list " + operand(ref.Kind) + " " + where}
 	case ref.Kind == kind || ref.Name == "":
 		return lookup{} // no kind of the API is in lower case
 	}
-	get := "kubectl get "
+	in := ""
 	if ref.Namespace != "" {
-		get = "kubectl -n " + quote(ref.Namespace) + " get "
+		in = "-n " + quote(ref.Namespace) + " "
 	}
-	return lookup{"", get + quote(kind) + named(ref.Name) + " -o yaml"}
+	return lookup{"", kubectl(ref) + in + "get " + quote(kind) + named(ref.Name) + " -o yaml"}
+}
+
+// kubectl begins a command for a thing. Where there are several clusters, their names are
+// those of contexts.
+func kubectl(ref cluster.Ref) string {
+	if ref.Cluster == "" {
+		return "kubectl "
+	}
+	return "kubectl --context " + quote(ref.Cluster) + " "
 }
 
 func lookAtPort(name string) string {
@@ -65,13 +76,14 @@ func lookAtPort(name string) string {
 	return "openssl s_client -connect " + quote(net.JoinHostPort(host, port)) + " </dev/null"
 }
 
-func lookAtComponent(kind, name string, src cluster.Source) lookup {
+func lookAtComponent(kind string, ref cluster.Ref, src cluster.Source) lookup {
+	name := ref.Name
 	ns, pod, static := strings.Cut(name, "/")
 	switch {
 	case static:
-		return lookup{"", "kubectl -n " + quote(ns) + " get pod" + named(pod) + " -o yaml"}
+		return lookup{"", kubectl(ref) + "-n " + quote(ns) + " get pod" + named(pod) + " -o yaml"}
 	case src.Origin == "/flagz" || strings.HasPrefix(name, "("):
-		return lookup{"", "kubectl get --raw /flagz"}
+		return lookup{"", kubectl(ref) + "get --raw /flagz"}
 	}
 	return lookup{name, "pgrep -af " + quote(kind)}
 }
@@ -135,7 +147,7 @@ func patch(f *control.Finding) string {
 	if !ok {
 		return ""
 	}
-	cmd := "kubectl "
+	cmd := kubectl(f.Object)
 	if f.Object.Namespace != "" {
 		cmd += "-n " + quote(f.Object.Namespace) + " "
 	}

@@ -198,6 +198,7 @@ func policyResults(r *scan.Result, o Options) map[string][]policyResult {
 			}
 			p.resource = &policyObject{apiVersions[f.Object.Kind], short(f.Object.Kind), ns, short(f.Object.Name)}
 			for _, more := range []policyProperty{
+				{"cluster", f.Object.Cluster},
 				{"path", f.Path},
 				{"got", f.Got},
 				{"want", f.Want},

@@ -76,7 +76,7 @@ var fixtures = []*control.Control{
 				if v := r.Object(b.Object); b.RoleRef.Name == "cluster-admin" {
 					f := v.Broken("roleRef", "cluster-admin", "a role with only what is needed")
 					for _, sub := range b.Subjects {
-						f.Because("it makes %s administrator", sub).Through(cluster.Ref(sub))
+						f.Because("it makes %s administrator", sub).Through(cluster.Ref{Kind: sub.Kind, Namespace: sub.Namespace, Name: sub.Name})
 					}
 				}
 			}

@@ -472,7 +472,7 @@ func locationSARIF(f *control.Finding, at spot, dir string) sarifLocation {
 		Physical: sarifPhysical{Artifact: sarifArtifact{URI: syntheticURI(f.Object)}, Region: sarifRegion{1, 1, 1, 0}},
 		Logical: []sarifLogical{{
 			Name: printable(f.Object.Name), Kind: "resource",
-			QualifiedName: printable(strings.TrimPrefix(f.Object.Namespace+"/", "/") + f.Object.Kind + "/" + f.Object.Name),
+			QualifiedName: printable(strings.TrimPrefix(f.Object.Cluster+"/", "/") + strings.TrimPrefix(f.Object.Namespace+"/", "/") + f.Object.Kind + "/" + f.Object.Name),
 		}},
 	}
 	if file := fileOf(f.Source, dir); file != "" {
@@ -495,6 +495,9 @@ func syntheticURI(ref cluster.Ref) string {
 		root, suffix = "machines", ""
 	}
 	parts := []string{root, or(ref.Namespace, "-"), or(ref.Kind, "-"), or(ref.Name, "-") + suffix}
+	if ref.Cluster != "" {
+		parts = slices.Concat([]string{"clusters", ref.Cluster}, parts)
+	}
 	for i, part := range parts {
 		part = strings.Map(func(c rune) rune {
 			if c == '/' || c == '\\' || !unicode.IsPrint(c) || c == unicode.ReplacementChar {

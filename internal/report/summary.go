@@ -119,8 +119,9 @@ func totals(r *scan.Result) string {
 
 // A place is where a thing is: a namespace, a machine, or the cluster as a whole.
 type place struct {
-	kind placeKind
-	name string
+	cluster string // where there are several
+	kind    placeKind
+	name    string
 }
 
 type placeKind int
@@ -137,17 +138,28 @@ func (k placeKind) String() string {
 }
 
 func (p place) String() string {
-	if p.kind == wholeCluster {
+	switch {
+	case p.kind == wholeCluster && p.cluster != "":
+		return p.cluster
+	case p.kind == wholeCluster:
 		return "cluster"
+	case p.cluster != "":
+		return p.cluster + ": " + p.name
 	}
 	return p.name
 }
 
 // key tells a namespace from a machine of the same name.
-func (p place) key() string { return strings.TrimSuffix(p.kind.String()+":"+p.name, ":") }
+func (p place) key() string {
+	key := strings.TrimSuffix(p.kind.String()+":"+p.name, ":")
+	if p.cluster != "" {
+		key = p.cluster + "/" + key
+	}
+	return key
+}
 
 func (p place) compare(o place) int {
-	return cmp.Or(cmp.Compare(p.kind, o.kind), strings.Compare(p.name, o.name))
+	return cmp.Or(strings.Compare(p.cluster, o.cluster), cmp.Compare(p.kind, o.kind), strings.Compare(p.name, o.name))
 }
 
 // components are the kinds of Refs that name a running component. Its name is its
@@ -159,23 +171,30 @@ var components = map[string]bool{
 
 // placeOf returns where a thing is.
 func placeOf(r cluster.Ref) place {
+	p := within(r)
+	p.cluster = r.Cluster
+	return p
+}
+
+// within is a thing's place as its cluster knows it.
+func within(r cluster.Ref) place {
 	switch {
 	case r.OnMachine():
-		return place{machine, r.Namespace}
+		return place{kind: machine, name: r.Namespace}
 	case components[strings.ToLower(r.Kind)]:
 		if ns, _, ok := strings.Cut(r.Name, "/"); ok {
-			return place{namespace, ns}
+			return place{kind: namespace, name: ns}
 		}
 		if strings.HasPrefix(r.Name, "(") {
 			return place{}
 		}
-		return place{machine, r.Name}
+		return place{kind: machine, name: r.Name}
 	case r.Kind == "Node" || r.Kind == "Machine":
-		return place{machine, r.Name}
+		return place{kind: machine, name: r.Name}
 	case r.Kind == "Namespace":
-		return place{namespace, r.Name}
+		return place{kind: namespace, name: r.Name}
 	case r.Namespace != "":
-		return place{namespace, r.Namespace}
+		return place{kind: namespace, name: r.Namespace}
 	}
 	return place{}
 }
@@ -189,7 +208,7 @@ func local(r cluster.Ref) string {
 	case components[kind] && p.kind == machine:
 		return kind
 	}
-	r.Namespace = ""
+	r.Namespace, r.Cluster = "", ""
 	return r.String()
 }
 
@@ -207,15 +226,17 @@ type blind struct {
 // blinds groups what is Unknown by its reason, the reason that hits most controls
 // first. A gap that no control ran into comes last: it still makes the scan incomplete.
 func blinds(r *scan.Result) []*blind {
-	byText := map[string]cluster.Gap{}
+	type text struct{ cluster, text string }
+	textOf := func(g cluster.Gap) text { return text{g.Cluster, g.String()} }
+	byText := map[text]cluster.Gap{}
 	byNeed := map[cluster.Gap]bool{}
 	for _, g := range r.Gaps {
-		byText[g.String()] = g
-		byNeed[cluster.Gap{Need: g.Need, Reason: g.Reason}] = true
+		byText[textOf(g)] = g
+		byNeed[cluster.Gap{Need: g.Need, Reason: g.Reason, Cluster: g.Cluster}] = true
 	}
 	var out []*blind
 	byReason := map[string]*blind{}
-	hit := map[string]bool{}
+	hit := map[text]bool{}
 	add := func(reason string, need string, res *scan.ControlResult, f *control.Finding) {
 		b := byReason[reason]
 		if b == nil {
@@ -235,8 +256,8 @@ func blinds(r *scan.Result) []*blind {
 	}
 	for _, res := range r.Controls {
 		if res.Outcome == control.Unknown && len(res.Findings) == 0 {
-			if g, ok := byText[res.Reason]; ok {
-				hit[g.String()] = true
+			if g, ok := byText[text{"", res.Reason}]; ok {
+				hit[textOf(g)] = true
 				add(g.Reason, needOf(g), res, nil)
 			} else {
 				add(cmp.Or(res.Reason, "no reason was given"), "", res, nil)
@@ -246,19 +267,23 @@ func blinds(r *scan.Result) []*blind {
 			if f.Outcome != control.Unknown {
 				continue
 			}
-			if g, ok := byText[f.Reason]; ok {
-				hit[g.String()] = true
-				add(g.Reason, needOf(g), res, f)
+			if g, ok := byText[text{f.Object.Cluster, f.Reason}]; ok {
+				hit[textOf(g)] = true
+				if f.Object.IsCluster() { // no subject of the control
+					add(g.Reason, needOf(g), res, nil)
+				} else {
+					add(g.Reason, needOf(g), res, f)
+				}
 				continue
 			}
 			// Where the subjects themselves could not be read, the finding's object
 			// is the need, and its name the scope.
-			g := cluster.Gap{Need: cluster.Need(f.Object.Kind), Scope: f.Object.Name, Reason: f.Reason}
-			if byNeed[cluster.Gap{Need: g.Need, Reason: g.Reason}] {
+			g := cluster.Gap{Need: cluster.Need(f.Object.Kind), Scope: f.Object.Name, Reason: f.Reason, Cluster: f.Object.Cluster}
+			if byNeed[cluster.Gap{Need: g.Need, Reason: g.Reason, Cluster: g.Cluster}] {
 				if g.Scope == "(all)" {
 					g.Scope = ""
 				}
-				hit[g.String()] = true
+				hit[textOf(g)] = true
 				add(g.Reason, needOf(g), res, nil)
 				continue
 			}
@@ -266,7 +291,7 @@ func blinds(r *scan.Result) []*blind {
 		}
 	}
 	for _, g := range r.Gaps {
-		if !hit[g.String()] {
+		if !hit[textOf(g)] {
 			add(g.Reason, needOf(g), nil, nil)
 		}
 	}
@@ -275,6 +300,14 @@ func blinds(r *scan.Result) []*blind {
 }
 
 func needOf(g cluster.Gap) string {
+	if g.Cluster != "" {
+		if g.Need == cluster.Input && g.Scope == g.Cluster {
+			return "cluster " + g.Cluster
+		}
+		in := g.Cluster
+		g.Cluster = ""
+		return needOf(g) + " in " + in
+	}
 	name := needNames[g.Need]
 	if name == "" {
 		name, _, _ = strings.Cut(string(g.Need), ".")
@@ -327,6 +360,49 @@ func lookedAt(r *scan.Result, most int) string {
 		parts = append(parts, count(k.Count, strings.ToLower(k.Kind)))
 	}
 	return count(total, "object") + ": " + strings.Join(parts, ", ")
+}
+
+// foreign is what was met and no control knows, in a line: "3 objects of kinds that are
+// not known: 2 Certificate of cert-manager.io/v1, 1 Issuer of cert-manager.io/v1".
+func foreign(r *scan.Result, most int) string {
+	list, total := kinds(&scan.Result{Objects: r.Foreign})
+	if total == 0 {
+		return ""
+	}
+	var parts []string
+	for i, k := range list {
+		if i == most && len(list) > most+1 {
+			parts = append(parts, fmt.Sprintf("and %d kinds more", len(list)-most))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", k.Count, k.Kind))
+	}
+	return count(total, "object") + " of kinds that are not known: " + strings.Join(parts, ", ")
+}
+
+// clusters says of each of several clusters what was looked at, or why nothing was.
+func clusters(r *scan.Result) []clusterView {
+	out := make([]clusterView, len(r.Clusters))
+	for i, c := range r.Clusters {
+		out[i] = clusterView{
+			Name: printable(c.Name), Version: printable(c.Version), Fault: printable(c.Fault),
+			Looked: printable(lookedAt(&scan.Result{Objects: c.Objects}, 3)),
+		}
+	}
+	return out
+}
+
+type clusterView struct{ Name, Version, Looked, Fault string }
+
+// String is what was looked at in a line.
+func (v clusterView) String() string {
+	switch {
+	case v.Fault != "":
+		return "not read: " + v.Fault
+	case v.Version != "":
+		return "Kubernetes " + v.Version + ", " + v.Looked
+	}
+	return v.Looked
 }
 
 // count is a number with its noun.

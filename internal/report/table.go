@@ -85,6 +85,10 @@ func (t *table) head(r *scan.Result) {
 	}
 	t.line(0, append(head, span{dim, when})...)
 	t.line(0, span{dim, "looked at " + printable(lookedAt(r, 5))})
+	if left := foreign(r, 5); left != "" {
+		t.line(0, span{yellow, "not looked at: " + printable(left)})
+	}
+	t.clusters(r)
 	t.put("\n")
 	style := bold
 	if r.Worst() == 0 && !r.Count().Incomplete {
@@ -92,6 +96,21 @@ func (t *table) head(r *scan.Result) {
 	}
 	t.line(0, span{style, verdict(r)})
 	t.put("\n")
+}
+
+// clusters says of each of several clusters what was looked at.
+func (t *table) clusters(r *scan.Result) {
+	all, width := clusters(r), 0
+	for _, c := range all {
+		width = max(width, utf8.RuneCountInString(c.Name))
+	}
+	for _, c := range all {
+		style := dim
+		if c.Fault != "" {
+			style = yellow
+		}
+		t.hang(width+4, []span{{bold, "  " + pad(c.Name, width) + "  "}}, span{style, c.String()})
+	}
 }
 
 // first says what to do first: five lines that close most of what is grave.

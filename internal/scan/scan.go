@@ -29,11 +29,17 @@ type Result struct {
 	// Version is Bulwark's own.
 	Version string
 	// Objects counts what was looked at, by kind.
-	Objects  map[string]int
+	Objects map[string]int
+	// Foreign counts what was met and no control knows, by "Kind of group/version".
+	Foreign  map[string]int
 	Controls []*ControlResult
 	// Gaps are what the controls needed and nobody could read, and inputs that were
 	// given and could not be read.
 	Gaps []cluster.Gap
+	// Cluster is set where the result is one of several that will be joined.
+	Cluster string
+	// Clusters are set where the result is about several; every object then names its own.
+	Clusters []Cluster
 	// Baseline is set where the result was held against an older one.
 	Baseline *Baseline
 	// Standard is set where the scan was for one: the same, item by item.
@@ -90,7 +96,7 @@ func Needs(controls []*control.Control) []cluster.Need {
 func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	r := &Result{
 		Target: s.Name, ClusterVersion: s.Version, Live: s.Live,
-		Objects: map[string]int{}, Gaps: gapsOf(s, controls),
+		Objects: map[string]int{}, Foreign: s.Foreign(), Gaps: gapsOf(s, controls),
 		Controls: make([]*ControlResult, len(controls)),
 	}
 	for _, o := range s.Objects() {

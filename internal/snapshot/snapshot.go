@@ -47,6 +47,8 @@ type Header struct {
 	Counts map[string]int `json:"counts"`
 	// LeftOut says in words what was there and is not here.
 	LeftOut []string       `json:"leftOut"`
+	// Foreign counts the objects of kinds that are not known, which are left out.
+	Foreign map[string]int `json:"foreign,omitempty"`
 	Looked  []cluster.Need `json:"looked"`
 	Gaps    []cluster.Gap  `json:"gaps"`
 }
@@ -75,7 +77,7 @@ func Write(w io.Writer, s *cluster.Snapshot, o Options) error {
 	h := Header{
 		Format: Format, Bulwark: o.Bulwark, Taken: o.Taken.UTC().Truncate(time.Second),
 		Cluster: f.Name, Version: f.Version, Live: f.Live, Counts: map[string]int{}, LeftOut: leftOut,
-		Looked: f.Looked, Gaps: f.Gaps,
+		Foreign: f.Foreign, Looked: f.Looked, Gaps: f.Gaps,
 	}
 	records, err := encode(f, o, h.Counts)
 	if err != nil {
@@ -116,7 +118,7 @@ func Read(in io.Reader, size int64) (*cluster.Snapshot, Header, error) {
 	if err != nil {
 		return nil, h, err
 	}
-	f := cluster.Facts{Name: h.Cluster, Version: h.Version, Live: h.Live, Looked: h.Looked, Gaps: h.Gaps}
+	f := cluster.Facts{Name: h.Cluster, Version: h.Version, Live: h.Live, Foreign: h.Foreign, Looked: h.Looked, Gaps: h.Gaps}
 	for n := 1; ; n++ {
 		line, err := lines.next()
 		if err != nil {

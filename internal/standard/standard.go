@@ -136,14 +136,12 @@ func (s *Standard) answers(item Item, c *control.Control) []control.Ref {
 }
 
 // narrow makes a control say only what one of its parts takes, and counts what each was
-// judged for. A control runs once in a scan, so its parts are its own.
+// judged for, over all clusters of a scan. A control runs once in each, one after the
+// other, so its parts are its own.
 func narrow(c *control.Control, parts []*Part) *control.Control {
 	out := *c
 	out.Check = func(s *cluster.Snapshot, r *control.Report) {
 		c.Check(s, r)
-		for _, p := range parts {
-			p.Judged = 0
-		}
 		r.Retain(func(subject cluster.Ref, f *control.Finding) bool {
 			kept := false
 			for _, p := range parts {

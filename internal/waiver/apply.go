@@ -1,6 +1,7 @@
 package waiver
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,17 +28,42 @@ type Options struct {
 // themselves, and puts the result in order again. Only faults can be waived: what could
 // not be told stays unknown.
 func Apply(r *scan.Result, s *cluster.Snapshot, written []*Waiver, o Options) {
-	all := slices.Clone(written)
-	var wrong []bad
-	if o.Annotations {
-		var found []*Waiver
-		found, wrong = annotations(s, o.Known)
-		all = append(all, found...)
+	b := NewBook(written, o)
+	b.Mark(r, s)
+	b.Judge(r)
+}
+
+// A Book holds all the waivers of a scan, which may be about several clusters: those
+// that are written, and those that were found on objects.
+type Book struct {
+	options Options
+	written []*Waiver
+	all     []*Waiver
+	wrong   []bad
+	// scanned are the names of the clusters, or what else was scanned.
+	scanned []string
+}
+
+// NewBook opens a book with the waivers of files.
+func NewBook(written []*Waiver, o Options) *Book {
+	return &Book{options: o, written: written, all: slices.Clone(written)}
+}
+
+// Mark marks what may stand in the result of one cluster.
+func (b *Book) Mark(r *scan.Result, s *cluster.Snapshot) {
+	name := cmp.Or(r.Cluster, r.Target)
+	b.scanned = append(b.scanned, name)
+	here := slices.DeleteFunc(slices.Clone(b.written), func(w *Waiver) bool { return !w.in(name) })
+	if b.options.Annotations {
+		found, wrong := annotations(s, r.Cluster, b.options.Known)
+		here = append(here, found...)
+		b.all = append(b.all, found...)
+		b.wrong = append(b.wrong, wrong...)
 	}
-	if len(all)+len(wrong) == 0 {
+	if len(here) == 0 {
 		return
 	}
-	index := newIndex(all)
+	index := newIndex(here)
 	for _, res := range r.Controls {
 		of := index.of(res.Control.ID)
 		if of.empty() {
@@ -48,7 +74,7 @@ func Apply(r *scan.Result, s *cluster.Snapshot, written []*Waiver, o Options) {
 				continue
 			}
 			var labels map[string]string
-			if object := s.Get(f.Object); object != nil {
+			if object := s.Get(f.Object.Within()); object != nil {
 				labels = object.Meta.Labels
 			}
 			for w := range of.candidates(f.Object) {
@@ -57,14 +83,22 @@ func Apply(r *scan.Result, s *cluster.Snapshot, written []*Waiver, o Options) {
 				}
 				w.found++
 				w.worst = max(w.worst, res.SeverityOf(f))
-				if f.Waiver == nil && !w.expired(o.Now) {
+				if f.Waiver == nil && !w.expired(b.options.Now) {
 					f.Waiver = w.said()
 				}
 			}
 		}
 		res.Conclude()
 	}
-	r.Controls = append(r.Controls, judge(r, all, wrong, o.Now)...)
+}
+
+// Judge reports what is wrong with the waivers, once all that they are for was marked,
+// and puts the result in order again.
+func (b *Book) Judge(r *scan.Result) {
+	if len(b.all)+len(b.wrong) == 0 {
+		return
+	}
+	r.Controls = append(r.Controls, b.judge(r)...)
 	r.Order()
 }
 
@@ -140,13 +174,14 @@ func (c ofControl) candidates(r cluster.Ref) func(func(*Waiver) bool) {
 }
 
 // judge reports what is wrong with the waivers themselves. These findings cannot be waived.
-func judge(r *scan.Result, all []*Waiver, wrong []bad, now time.Time) []*scan.ControlResult {
+func (b *Book) judge(r *scan.Result) []*scan.ControlResult {
+	now := b.options.Now
 	reports := map[*control.Control]*control.Report{}
 	for _, c := range Controls() {
 		reports[c] = &control.Report{}
 	}
 	unsure := unsureOf(r)
-	for _, w := range all {
+	for _, w := range b.all {
 		verdict := func(c *control.Control) *control.Verdict {
 			if w.on != nil {
 				return reports[c].On(*w.on, w.Source)
@@ -162,7 +197,7 @@ func judge(r *scan.Result, all []*Waiver, wrong []bad, now time.Time) []*scan.Co
 			v.Broken(or(path, "until"), last, "a day to come, or no waiver").
 				Because("the waiver of %s by %s is over; findings that count again: %d", or(w.Control, "every control"), w.Owner, w.found)
 		}
-		if v := verdict(unused); w.found == 0 && !w.expired(now) && w.looked(r, unsure) {
+		if v := verdict(unused); w.found == 0 && !w.expired(now) && slices.ContainsFunc(b.scanned, w.in) && w.looked(r, unsure) {
 			v.Broken(or(path, "control"), or(w.Control, "*")+w.narrower(), "a waiver that is needed").
 				Because("nothing that was scanned is broken where it is for; owner %s", w.Owner)
 		}
@@ -176,9 +211,9 @@ func judge(r *scan.Result, all []*Waiver, wrong []bad, now time.Time) []*scan.Co
 			v.Broken(or(path, "until"), last, "a day within a year").Because("nobody looks at it again before; owner %s", w.Owner).Rated(control.Low)
 		}
 	}
-	for _, b := range wrong {
-		reports[invalid].Object(b.object).Broken("metadata.annotations["+Annotation+"]", fmt.Sprintf("%.80q", b.line), "CONTROL: REASON; owner OWNER; until DAY").
-			Because("%v", b.err)
+	for _, bad := range b.wrong {
+		reports[invalid].On(bad.on, bad.source).Broken("metadata.annotations["+Annotation+"]", fmt.Sprintf("%.80q", bad.line), "CONTROL: REASON; owner OWNER; until DAY").
+			Because("%v", bad.err)
 	}
 	var out []*scan.ControlResult
 	for _, c := range Controls() {

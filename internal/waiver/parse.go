@@ -170,6 +170,7 @@ func (p *parser) waiver(n *yaml.Node) (*Waiver, error) {
 
 func (p *parser) selector(n *yaml.Node, s *Selector) error {
 	return p.fields(n, "object", map[string]func(*yaml.Node) error{
+		"cluster":   p.into(&s.Cluster, "cluster"),
 		"kind":      p.into(&s.Kind, "kind"),
 		"namespace": p.into(&s.Namespace, "namespace"),
 		"name":      p.into(&s.Name, "name"),
@@ -241,14 +242,16 @@ func cutLast(text, word string) (before, after string, ok bool) {
 
 // A bad is an annotation's line that is no waiver.
 type bad struct {
-	object *cluster.Object
+	on     cluster.Ref
+	source cluster.Source
 	line   string
 	err    error
 }
 
 // annotations reads every waiver that stands on an object. What a controller made
-// carries copies of its owner's annotations, which are the owner's.
-func annotations(s *cluster.Snapshot, known func(string) bool) (all []*Waiver, wrong []bad) {
+// carries copies of its owner's annotations, which are the owner's. The cluster is named
+// where it is one of several.
+func annotations(s *cluster.Snapshot, in string, known func(string) bool) (all []*Waiver, wrong []bad) {
 	for _, o := range s.Objects() {
 		text, ok := o.Meta.Annotations[Annotation]
 		if !ok || slices.ContainsFunc(o.Meta.OwnerReferences, isController) {
@@ -258,15 +261,17 @@ func annotations(s *cluster.Snapshot, known func(string) bool) (all []*Waiver, w
 			if line = strings.TrimSpace(line); line == "" {
 				continue
 			}
+			on := o.Ref
+			on.Cluster = in
 			w, err := ParseLine(line)
 			if err == nil && !known(w.Control) {
 				err = fmt.Errorf("control %q: no such ID", w.Control)
 			}
 			if err != nil {
-				wrong = append(wrong, bad{o, line, err})
+				wrong = append(wrong, bad{on, o.Source, line, err})
 				continue
 			}
-			w.on, w.Source = &o.Ref, o.Source
+			w.on, w.Source = &on, o.Source
 			all = append(all, w)
 		}
 	}

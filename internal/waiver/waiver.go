@@ -44,6 +44,8 @@ type Waiver struct {
 
 // A Selector says which objects a waiver is for. All of it has to match.
 type Selector struct {
+	// Cluster is the name that the scan gives the cluster: its context in the kubeconfig.
+	Cluster               string
 	Kind, Namespace, Name string
 	Labels                map[string]string
 }
@@ -79,6 +81,9 @@ func (w *Waiver) String() string {
 	out := or(w.Control, "*") + w.narrower() + " of " + strings.ToLower(or(s.Kind, "*")) + " " + name
 	if len(labels) > 0 {
 		out += " with " + strings.Join(labels, ", ")
+	}
+	if s.Cluster != "" {
+		out += " in " + s.Cluster
 	}
 	return out
 }
@@ -167,6 +172,11 @@ func matches(pattern, text string) bool {
 
 // plain reports whether a pattern matches one text alone.
 func plain(pattern string) bool { return pattern != "" && !strings.ContainsAny(pattern, "*?") }
+
+// in reports whether the waiver is for what a cluster of that name holds.
+func (w *Waiver) in(cluster string) bool {
+	return w.Object.Cluster == "" || matches(w.Object.Cluster, cluster)
+}
 
 // forControl reports whether the waiver is for a control: by its ID, its family, or a pattern.
 func (w *Waiver) forControl(id string) bool { return w.Control == "" || Names(w.Control, id) }
