@@ -20,7 +20,7 @@ type Facts struct {
 	Gaps          []Gap
 	// Foreign counts the objects of kinds that are not known.
 	Foreign map[string]int
-	Looked        []Need // sorted
+	Looked  []Need // sorted
 }
 
 // Flagz is what a component said of its own flags.

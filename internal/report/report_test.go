@@ -58,6 +58,10 @@ func TestGolden(t *testing.T) {
 		{"standard.md", "markdown", underStandard(t), Options{}},
 		{"standard.csv", "csv", underStandard(t), Options{}},
 		{"standard.openreports.yaml", "openreports", underStandard(t), Options{}},
+		{"clusters.txt", "table", several(t), Options{Width: 100}},
+		{"clusters.json", "json", several(t), Options{}},
+		{"clusters.md", "markdown", several(t), Options{}},
+		{"clusters.html", "html", several(t), Options{}},
 		{"files.openreports.yaml", "openreports", fromFiles, located},
 	} {
 		t.Run(tt.file, func(t *testing.T) {

@@ -46,7 +46,7 @@ type Header struct {
 	// Counts are the records by kind.
 	Counts map[string]int `json:"counts"`
 	// LeftOut says in words what was there and is not here.
-	LeftOut []string       `json:"leftOut"`
+	LeftOut []string `json:"leftOut"`
 	// Foreign counts the objects of kinds that are not known, which are left out.
 	Foreign map[string]int `json:"foreign,omitempty"`
 	Looked  []cluster.Need `json:"looked"`

@@ -37,7 +37,7 @@ func TestParseIsStrict(t *testing.T) {
 		"waivers:\n- control: pod.hostnetwork\n  control: pod\n":          `f:3: waiver: key "control" stands twice`,
 		"waivers:\n- {control: pod.hostntwork, " + whole + "}\n":          `f:2: control "pod.hostntwork": no such ID or family`,
 		"waivers:\n- {control: , " + whole + "}\n":                        "f:2: control: want a text",
-		"waivers:\n- {object: {nam: a}, " + whole + "}\n":                 `f:2: object: unknown key "nam", want kind, labels, name, namespace`,
+		"waivers:\n- {object: {nam: a}, " + whole + "}\n":                 `f:2: object: unknown key "nam", want cluster, kind, labels, name, namespace`,
 		"waivers:\n- {object: {labels: {}}, " + whole + "}\n":             "f:2: labels: want keys with values",
 		"waivers:\n\n- {owner: o, until: 2027-03-31}\n":                   "f:3: waiver: reason is missing: want reason, owner and until",
 		"waivers:\n- {reason: r, until: 2027-03-31}\n":                    "f:2: waiver: owner is missing: want reason, owner and until",
