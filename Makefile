@@ -15,10 +15,12 @@ GO ?= go
 LABGO := GOFLAGS=-trimpath CGO_ENABLED=0 $(GO)
 FUZZTIME ?= 30s
 IMAGETAG ?= 1
+# When the source was last changed: what is packed of it bears that time.
+CHANGED = $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build lab ## a real cluster, a careless application on it, a scan, an HTML report
@@ -47,6 +49,7 @@ unit: ## the tests that need no cluster, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race ./...
 	cd lab && $(LABGO) vet -tags e2e ./... && $(LABGO) test ./...
+	cd packaging && $(LABGO) vet ./... && $(LABGO) test ./...
 
 .PHONY: e2e
 e2e: build lab image ## the tests on real clusters that they start themselves
@@ -79,6 +82,19 @@ generate: ## write the generated files anew
 control: ## begin a control: make control ID=pod.something, with TABLE=1 as a row of its family's table
 	@test -n "$(ID)" || { echo "make control: ID is missing, want make control ID=family.name"; exit 2; }
 	cd controls && $(GO) run ./gen -new $(ID)$(if $(TABLE), -table)
+
+.PHONY: man
+man: ## a man page for every command, in bin/man/
+	cd packaging && $(LABGO) run ./dist -man ../$(BIN)/man -version "$(VERSION)" -time $(CHANGED)
+
+.PHONY: completions
+completions: ## completions for bash, zsh, fish and PowerShell, in bin/completions/
+	cd packaging && $(LABGO) run ./dist -completions ../$(BIN)/completions
+
+.PHONY: dist
+dist: ## a release's archives, checksums and krew manifest, in bin/dist/: make dist VERSION=v1.2.3
+	rm -rf $(BIN)/dist
+	cd packaging && $(LABGO) run ./dist -archives ../$(BIN)/dist -version "$(VERSION)" -time $(CHANGED)
 
 .PHONY: clean
 clean: ## remove what was built

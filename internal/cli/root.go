@@ -93,6 +93,14 @@ func finish(ctx context.Context, err error, stderr io.Writer) int {
 	return code
 }
 
+// Command returns the commands as they are, for what makes pages of them. Nothing that
+// they print is seen.
+func Command() *cobra.Command {
+	root := newRoot("bulwark", genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard})
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
 func newRoot(program string, streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bulwark",
