@@ -52,6 +52,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/authorization/filemodes"
 	"github.com/bulwark-k8s/bulwark/controls/authorization/latewebhook"
 	"github.com/bulwark-k8s/bulwark/controls/authorization/longcache"
+	"github.com/bulwark-k8s/bulwark/controls/authorization/openabac"
 	"github.com/bulwark-k8s/bulwark/controls/certificate"
 	"github.com/bulwark-k8s/bulwark/controls/cloud/defaultrole"
 	"github.com/bulwark-k8s/bulwark/controls/cloud/gkemetadata"
@@ -270,6 +271,7 @@ var catalog = byID(
 		filemodes.Control,
 		latewebhook.Control,
 		longcache.Control,
+		openabac.Control,
 		defaultrole.Control,
 		gkemetadata.Control,
 		plaindisk.Control,

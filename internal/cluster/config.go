@@ -22,6 +22,7 @@ type Config struct {
 	Authentication *AuthenticationConfiguration
 	Authorization  *AuthorizationConfiguration
 	Admission      *AdmissionConfiguration
+	ABAC           *ABACPolicyFile
 }
 
 // Need is the kind of fact that the configuration is.
@@ -35,6 +36,8 @@ func (c *Config) Need() Need {
 		return AuthenticationFile
 	case c.Authorization != nil:
 		return AuthorizationFile
+	case c.ABAC != nil:
+		return ABACFile
 	}
 	return AdmissionFile
 }
@@ -46,6 +49,7 @@ var ConfigFlags = map[Need]string{
 	AuthenticationFile: "authentication-config",
 	AuthorizationFile:  "authorization-config",
 	AdmissionFile:      "admission-control-config-file",
+	ABACFile:           "authorization-policy-file",
 }
 
 // AuditPolicy is what is recorded of requests (k8s.io/apiserver/pkg/apis/audit/v1).
@@ -206,6 +210,24 @@ type AuthorizationWebhook struct {
 	MatchConditions         []struct {
 		Expression string `json:"expression"`
 	} `json:"matchConditions,omitempty"`
+}
+
+// ABACPolicyFile are the rights that ABAC gives (k8s.io/kubernetes/pkg/apis/abac).
+type ABACPolicyFile struct {
+	Policies []ABACPolicy `json:"policies"`
+}
+
+// An ABACPolicy gives rights to the user, who has to be in the group where both are set.
+// A star for either is the group of all who are known.
+type ABACPolicy struct {
+	Line            int    `json:"line,omitempty"`
+	User            string `json:"user,omitempty"`
+	Group           string `json:"group,omitempty"`
+	Readonly        bool   `json:"readonly,omitempty"`
+	APIGroup        string `json:"apiGroup,omitempty"`
+	Resource        string `json:"resource,omitempty"`
+	Namespace       string `json:"namespace,omitempty"`
+	NonResourcePath string `json:"nonResourcePath,omitempty"`
 }
 
 // AdmissionConfiguration is the configuration of admission plugins.

@@ -33,6 +33,7 @@ const (
 	EncryptionFile     Need = "config:encryption"
 	AuthenticationFile Need = "config:authentication"
 	AuthorizationFile  Need = "config:authorization"
+	ABACFile           Need = "config:abac"
 	AdmissionFile      Need = "config:admission"
 	// Input is a file or document that was given and could not be read.
 	Input Need = "input"

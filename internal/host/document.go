@@ -48,7 +48,7 @@ func Decode(r io.Reader, name string) (*Facts, error) {
 		}
 	}
 	for _, c := range d.Configs {
-		if c != nil && (c.Audit != nil || c.Encryption != nil || c.Authentication != nil || c.Authorization != nil || c.Admission != nil) {
+		if c != nil && (c.Audit != nil || c.Encryption != nil || c.Authentication != nil || c.Authorization != nil || c.Admission != nil || c.ABAC != nil) {
 			c.Machine, c.Source = name, origin
 			facts.Configs = append(facts.Configs, c)
 		}

@@ -96,7 +96,7 @@ func read(ctx context.Context, opts Options) (*Facts, error) {
 var allNeeds = []cluster.Need{
 	cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
 	cluster.KubeletConfig, cluster.ProxyFlags, cluster.HostFiles, cluster.Listeners,
-	cluster.AuditFile, cluster.EncryptionFile, cluster.AuthenticationFile, cluster.AuthorizationFile, cluster.AdmissionFile,
+	cluster.AuditFile, cluster.EncryptionFile, cluster.AuthenticationFile, cluster.AuthorizationFile, cluster.AdmissionFile, cluster.ABACFile,
 }
 
 // unseen records what cannot be said of the machine as a whole, after it was read.
@@ -392,7 +392,7 @@ func (s *survey) serverConfigs(p *process) {
 		if file == "" {
 			continue
 		}
-		c, err := s.serverConfig(p, file)
+		c, err := s.serverConfig(p, need, file)
 		if err != nil {
 			s.gap(need, fmt.Sprintf("%s of kube-apiserver (process %d): %v", file, p.pid, err))
 			continue
@@ -410,7 +410,7 @@ func (s *survey) serverConfigs(p *process) {
 }
 
 // serverConfig reads one of them, and what it names in turn, as the process sees them.
-func (s *survey) serverConfig(p *process, file string) (*cluster.Config, error) {
+func (s *survey) serverConfig(p *process, need cluster.Need, file string) (*cluster.Config, error) {
 	v, err := s.view(p)
 	if err != nil {
 		return nil, err
@@ -423,6 +423,9 @@ func (s *survey) serverConfig(p *process, file string) (*cluster.Config, error) 
 		return nil, err
 	}
 	defer clear(data)
+	if need == cluster.ABACFile {
+		return apiconfig.ParseABAC(data)
+	}
 	return apiconfig.Parse(data, func(other string) ([]byte, error) {
 		if !path.IsAbs(other) {
 			other = path.Join(path.Dir(file), other)

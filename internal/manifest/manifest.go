@@ -200,6 +200,10 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 		r.problem(name, 0, errors.New("the file is binary, want YAML or JSON"))
 		return
 	}
+	if apiconfig.IsABAC(data) {
+		r.abac(name, data, again)
+		return
+	}
 	found := 0
 	for line, doc := range documents(data) {
 		r.keep = retained{}
@@ -532,6 +536,19 @@ func (r *Reader) config(src cluster.Source, data []byte) (int, error) {
 	r.keep.note(spot{src.Line, src.Column}, c.Encryption == nil)
 	r.out.Documents++
 	return 1, nil
+}
+
+// abac reads a file of rights, which has an object a line.
+func (r *Reader) abac(name string, data []byte, again bool) {
+	c, err := apiconfig.ParseABAC(data)
+	if err != nil {
+		r.problem(name, 0, err)
+		return
+	}
+	c.Name, c.File, c.Source = filepath.Base(name), name, cluster.Source{Origin: name, Line: 1}
+	r.b.AddConfig(c)
+	r.out.Documents++
+	r.remember(name, data, again)
 }
 
 // custom reads an object whose kind is no part of Kubernetes.

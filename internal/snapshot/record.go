@@ -71,6 +71,7 @@ type config struct {
 	Authorization  *cluster.AuthorizationConfiguration  `json:"authorization,omitempty"`
 	Admission      []plugin                             `json:"admission,omitempty"`
 	HasAdmission   bool                                 `json:"hasAdmission,omitempty"`
+	ABAC           *cluster.ABACPolicyFile              `json:"abac,omitempty"`
 }
 
 type plugin struct {
@@ -148,7 +149,7 @@ func encodeObject(obj *cluster.Object, o Options) (*object, error) {
 func encodeConfig(c *cluster.Config) *config {
 	out := &config{
 		Ref: c.Ref, Machine: c.Machine, File: c.File, Source: c.Source, Audit: c.Audit, Encryption: c.Encryption,
-		Authentication: c.Authentication, Authorization: c.Authorization, HasAdmission: c.Admission != nil,
+		Authentication: c.Authentication, Authorization: c.Authorization, HasAdmission: c.Admission != nil, ABAC: c.ABAC,
 	}
 	if c.Admission != nil {
 		for _, p := range c.Admission.Plugins {
@@ -189,7 +190,7 @@ func (r *record) decode(f *cluster.Facts) error {
 func (c *config) decode() (*cluster.Config, error) {
 	out := &cluster.Config{
 		Ref: c.Ref, Machine: c.Machine, File: c.File, Source: c.Source, Audit: c.Audit, Encryption: c.Encryption,
-		Authentication: c.Authentication, Authorization: c.Authorization,
+		Authentication: c.Authentication, Authorization: c.Authorization, ABAC: c.ABAC,
 	}
 	if c.HasAdmission {
 		out.Admission = new(cluster.AdmissionConfiguration)
@@ -198,7 +199,7 @@ func (c *config) decode() (*cluster.Config, error) {
 		}
 	}
 	set := 0
-	for _, is := range []bool{out.Audit != nil, out.Encryption != nil, out.Authentication != nil, out.Authorization != nil, out.Admission != nil} {
+	for _, is := range []bool{out.Audit != nil, out.Encryption != nil, out.Authentication != nil, out.Authorization != nil, out.Admission != nil, out.ABAC != nil} {
 		if is {
 			set++
 		}
