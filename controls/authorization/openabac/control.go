@@ -60,10 +60,10 @@ func rights(p cluster.ABACPolicy) string {
 	if p.Readonly {
 		verb = "reading "
 	}
-	switch {
-	case p.Resource == "":
+	switch p.Resource {
+	case "":
 		return verb + "the path " + p.NonResourcePath
-	case p.Resource == "*":
+	case "*":
 		return verb + "all resources"
 	}
 	return verb + p.Resource
