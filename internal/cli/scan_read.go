@@ -156,7 +156,7 @@ func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress
 		}
 		fmt.Fprintf(o.streams.ErrOut, "bulwark: skipped: %s%s: %s\n", places[0], more, why)
 	}
-	if out.Documents == 0 {
+	if out.Documents == 0 && in.elsewhere == 0 {
 		return nil, &exitError{
 			code: exitFailed, err: fmt.Errorf("%s: there is nothing to scan", strings.Join(paths, " ")),
 			hint: "give files or folders with Kubernetes objects in YAML or JSON, Helm charts or kustomizations",

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,6 +54,8 @@ type renderer struct {
 
 	kustomizations render.Kustomizations
 	charts         int
+	// elsewhere counts what could not be read only because it is not on this machine.
+	elsewhere int
 }
 
 // path reads what a user named: a chart's archive or folder, a kustomization, or files.
@@ -60,7 +65,7 @@ func (r *renderer) path(path string) error {
 		return err
 	}
 	if !info.IsDir() {
-		if name := strings.ToLower(path); strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar.gz") {
+		if isArchive(path) {
 			r.renderChart(path)
 			return nil
 		}
@@ -73,7 +78,7 @@ func (r *renderer) path(path string) error {
 		first = false
 		return r.folder(dir, asked)
 	}
-	r.reader.File = r.partOfKustomization
+	r.reader.File = r.file
 	return r.reader.ReadPath(r.ctx, path)
 }
 
@@ -90,10 +95,52 @@ func (r *renderer) folder(dir string, asked bool) bool {
 	return false
 }
 
-// partOfKustomization reports whether a file is scanned as what a kustomization makes
-// of it, and not as it is.
-func (r *renderer) partOfKustomization(file string) bool {
+// file renders a chart's archive, and reports whether a file is scanned as what a chart or
+// a kustomization makes of it, and not as it is.
+func (r *renderer) file(file string) bool {
+	if isArchive(file) {
+		if holdsChart(file) {
+			r.renderChart(file)
+		}
+		return true
+	}
 	return r.kustomizations.Used(absolute(file)) || render.KustomizationIn(filepath.Dir(file)) != ""
+}
+
+func isArchive(path string) bool {
+	name := strings.ToLower(path)
+	return strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar.gz")
+}
+
+// What is looked at of an archive to see whether it is a chart's: `helm package` puts
+// Chart.yaml first.
+const (
+	mostEntries = 100
+	mostBytes   = 16 << 20
+)
+
+// holdsChart reports whether an archive has a Chart.yaml in its outermost folder.
+func holdsChart(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return false
+	}
+	t := tar.NewReader(io.LimitReader(z, mostBytes))
+	for range mostEntries {
+		h, err := t.Next()
+		if err != nil {
+			return false
+		}
+		if folder, name, ok := strings.Cut(strings.TrimPrefix(h.Name, "./"), "/"); ok && folder != "" && name == "Chart.yaml" {
+			return true
+		}
+	}
+	return false
 }
 
 func absolute(path string) string {
@@ -164,6 +211,9 @@ func (r *renderer) take(path string, answer *render.Answer, err error) bool {
 			file = path
 		}
 		r.reader.Problem(file, f.Line, errors.New(f.Why))
+		if f.Elsewhere {
+			r.elsewhere++
+		}
 	}
 	if answer.Nothing != "" {
 		r.reader.Skip(path, answer.Nothing)

@@ -46,10 +46,12 @@ func (c *Chart) render() *Answer {
 	if err != nil {
 		return a.fault(err)
 	}
-	missing := missingDependencies(ch)
+	names := dependencyNames(ch)
+	// This takes out what a condition or a tag turns off, so that it is not missed.
 	if err := chartutil.ProcessDependenciesWithMerge(ch, values); err != nil {
 		return a.fault(err)
 	}
+	missing := missingDependencies(ch, names)
 	kube, err := chartutil.ParseKubeVersion(c.KubeVersion)
 	if err != nil {
 		return a.fault(err)
@@ -57,10 +59,13 @@ func (c *Chart) render() *Answer {
 	caps := chartutil.DefaultCapabilities.Copy()
 	caps.KubeVersion = *kube
 	release := chartutil.ReleaseOptions{Name: cmp.Or(c.Release, "release-name"), Namespace: cmp.Or(c.Namespace, "default"), Revision: 1, IsInstall: true}
-	// A schema may refer to others by URL; whether values fit it does not matter here.
+	// Helm's own check of schemas would fetch what they refer to; see misfits.
 	top, err := chartutil.ToRenderValuesWithSchemaValidation(ch, values, release, caps, true)
 	if err != nil {
 		return a.fault(err)
+	}
+	if err := misfits(ch, top["Values"]); err != nil {
+		a.fault(err) // Helm would refuse to install it; what it would be is scanned all the same
 	}
 	// Without a client, lookup finds nothing, as with `helm template`.
 	texts, err := engine.Render(ch, top)
@@ -118,12 +123,24 @@ func (c *Chart) values() (map[string]any, error) {
 	return merged, nil
 }
 
-// missingDependencies are what Chart.yaml names and charts/ does not hold.
-func missingDependencies(ch *chart.Chart) []error {
+// dependencyNames are the names of a chart's dependencies by what it calls them.
+func dependencyNames(ch *chart.Chart) map[string]string {
+	out := map[string]string{}
+	for _, d := range ch.Metadata.Dependencies {
+		if d != nil {
+			out[cmp.Or(d.Alias, d.Name)] = d.Name
+		}
+	}
+	return out
+}
+
+// missingDependencies are what Chart.yaml names, nothing turns off, and charts/ does not
+// hold. Dependencies were processed, so each goes by its alias.
+func missingDependencies(ch *chart.Chart, names map[string]string) []error {
 	var missing []error
 	for _, want := range ch.Metadata.Dependencies {
 		if !slices.ContainsFunc(ch.Dependencies(), func(have *chart.Chart) bool { return have.Name() == want.Name }) {
-			missing = append(missing, fmt.Errorf("its dependency %s is not in charts/: run `helm dependency build`", want.Name))
+			missing = append(missing, fmt.Errorf("its dependency %s is not in charts/: run `helm dependency build`", cmp.Or(names[want.Name], want.Name)))
 		}
 	}
 	return missing
@@ -145,12 +162,16 @@ func (c *Chart) templates(ch *chart.Chart) map[string]template {
 			walk(sub, subchart(ch, sub, at))
 		}
 	}
-	walk(ch, c.Path)
+	root := c.Path
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		root = filepath.Join(root, ch.Name()) // as the archive has it
+	}
+	walk(ch, root)
 	return out
 }
 
-// subchart is where a subchart lies: a folder or an archive in charts/. A dependency
-// under an alias lies under its own name.
+// subchart is where a subchart lies: a folder in charts/, or the folder of that name in
+// an archive there. A dependency under an alias lies under its own name.
 func subchart(parent, sub *chart.Chart, at string) string {
 	name := sub.Name()
 	for _, d := range parent.Metadata.Dependencies {
@@ -161,7 +182,7 @@ func subchart(parent, sub *chart.Chart, at string) string {
 	folder := filepath.Join(at, "charts", name)
 	archive := folder + "-" + sub.Metadata.Version + ".tgz"
 	if _, err := os.Stat(archive); err == nil {
-		return archive
+		return filepath.Join(archive, name)
 	}
 	return folder
 }

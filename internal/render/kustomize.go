@@ -46,7 +46,7 @@ func (k *Kustomize) render() *Answer {
 	}
 	if len(t.remote) > 0 {
 		for _, r := range t.remote {
-			a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it needs %s, and nothing is fetched: keep a copy beside it", r.name)})
+			a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it needs %s, and nothing is fetched: keep a copy beside it", r.name), Elsewhere: true})
 		}
 		return a
 	}

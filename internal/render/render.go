@@ -55,6 +55,8 @@ type Fault struct {
 	File string `json:"file,omitempty"` // "" for the whole
 	Line int    `json:"line,omitempty"`
 	Why  string `json:"why"`
+	// Elsewhere is set where all that is wrong is that something is not on this machine.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 func (f Fault) Error() string { return f.Why }

@@ -94,10 +94,41 @@ func TestChart(t *testing.T) {
 		"a required value":      {map[string]string{"Chart.yaml": meta, "templates/a.yaml": "a: 1\nb: {{ required \"say b\" .Values.b }}\n"}, Chart{}, "templates/a.yaml:2: say b"},
 		"a fault in a template": {map[string]string{"Chart.yaml": meta, "templates/a.yaml": "a: 1\nb: {{ if }}\n"}, Chart{}, "templates/a.yaml:2: missing value for if"},
 		"no dependency":         {map[string]string{"Chart.yaml": meta + "dependencies: [{name: redis, version: 1.0.0, repository: 'https://x'}]\n", "templates/a.yaml": good}, Chart{}, "its dependency redis is not in charts/: run `helm dependency build`"},
-		"no values file":        {map[string]string{"Chart.yaml": meta, "templates/a.yaml": good}, Chart{Values: []string{"absent.yaml"}}, "values absent.yaml: no such file or directory"},
-		"a wrong assignment":    {map[string]string{"Chart.yaml": meta, "templates/a.yaml": good}, Chart{Set: []string{"a"}}, `--set a: key "a" has no value`},
-		"a library":             {map[string]string{"Chart.yaml": meta + "type: library\n", "templates/_a.yaml": good}, Chart{}, "it is a library chart, which renders nothing by itself"},
-		"lookup finds nothing":  {map[string]string{"Chart.yaml": meta, "templates/a.yaml": "a: {{ lookup \"v1\" \"Secret\" \"a\" \"b\" | len }}{{ env \"HOME\" }}\n"}, Chart{}, "templates/a.yaml:1: function \"env\" not defined"},
+		"a dependency that is off": {map[string]string{
+			"Chart.yaml":  meta + "dependencies: [{name: redis, alias: cache, version: 1.0.0, repository: 'https://x', condition: cache.enabled}]\n",
+			"values.yaml": "cache: {enabled: false}\n", "templates/a.yaml": good,
+		}, Chart{}, ""},
+		"a dependency off by tag": {map[string]string{
+			"Chart.yaml":  meta + "dependencies: [{name: redis, version: 1.0.0, repository: 'https://x', tags: [back]}]\n",
+			"values.yaml": "tags: {back: false}\n", "templates/a.yaml": good,
+		}, Chart{}, ""},
+		"a dependency that is on": {map[string]string{
+			"Chart.yaml":  meta + "dependencies: [{name: redis, alias: cache, version: 1.0.0, repository: 'https://x', condition: cache.enabled}]\n",
+			"values.yaml": "cache: {enabled: false}\n", "templates/a.yaml": good,
+		}, Chart{Set: []string{"cache.enabled=true"}}, "its dependency redis is not in charts/: run `helm dependency build`"},
+		"values that do not fit": {map[string]string{
+			"Chart.yaml": meta, "values.yaml": "replicas: many\n", "templates/a.yaml": good,
+			"values.schema.json": `{"properties":{"replicas":{"type":"integer"}}}`,
+		}, Chart{}, "its values do not fit values.schema.json of cart: at '/replicas': got string, want integer"},
+		"values that fit": {map[string]string{
+			"Chart.yaml": meta, "values.yaml": "replicas: 2\n", "templates/a.yaml": good,
+			"values.schema.json": `{"properties":{"replicas":{"type":"integer"}}}`,
+		}, Chart{}, ""},
+		"values of a subchart": {map[string]string{
+			"Chart.yaml": meta, "values.yaml": "sub: {replicas: many}\n", "templates/a.yaml": good,
+			"charts/sub/Chart.yaml":         "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+			"charts/sub/values.schema.json": `{"required":["size"]}`,
+		}, Chart{}, "its values do not fit values.schema.json of sub: at '': missing property 'size'"},
+		"a schema elsewhere": {map[string]string{
+			"Chart.yaml": meta, "templates/a.yaml": good, "values.schema.json": `{"$ref":"https://example.com/s.json"}`,
+		}, Chart{}, `its values do not fit values.schema.json of cart: failing loading "https://example.com/s.json": https://example.com/s.json is not fetched`},
+		"a schema in a file": {map[string]string{
+			"Chart.yaml": meta, "templates/a.yaml": good, "values.schema.json": `{"$ref":"file:///etc/hostname"}`,
+		}, Chart{}, `its values do not fit values.schema.json of cart: failing loading "file:///etc/hostname": file:///etc/hostname is not fetched`},
+		"no values file":       {map[string]string{"Chart.yaml": meta, "templates/a.yaml": good}, Chart{Values: []string{"absent.yaml"}}, "values absent.yaml: no such file or directory"},
+		"a wrong assignment":   {map[string]string{"Chart.yaml": meta, "templates/a.yaml": good}, Chart{Set: []string{"a"}}, `--set a: key "a" has no value`},
+		"a library":            {map[string]string{"Chart.yaml": meta + "type: library\n", "templates/_a.yaml": good}, Chart{}, "it is a library chart, which renders nothing by itself"},
+		"lookup finds nothing": {map[string]string{"Chart.yaml": meta, "templates/a.yaml": "a: {{ lookup \"v1\" \"Secret\" \"a\" \"b\" | len }}{{ env \"HOME\" }}\n"}, Chart{}, "templates/a.yaml:1: function \"env\" not defined"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, tt.files)

@@ -81,6 +81,16 @@ func fileOf(src cluster.Source, dir string) string {
 	return filepath.Clean(name)
 }
 
+// archived is where in a path a chart's archive ends and the way into it begins, or 0.
+func archived(path string) int {
+	for _, suffix := range []string{".tgz", ".tar.gz"} {
+		if i := strings.Index(path, suffix+"/"); i >= 0 {
+			return i + len(suffix)
+		}
+	}
+	return 0
+}
+
 // fileLine is where to look in a file, "deploy/cart.yaml:12"; "" where there is none.
 func fileLine(f *control.Finding, at spot, dir string) string {
 	if file := fileOf(f.Source, dir); file != "" {

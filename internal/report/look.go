@@ -36,6 +36,9 @@ func look(f *control.Finding) lookup {
 		return lookup{ref.Name, "cat " + quote(src.Origin)}
 	case components[kind] && (ref.Kind != "Kubelet" || src.Line == 0):
 		return lookAtComponent(kind, ref, src)
+	case archived(src.Origin) > 0 && src.Line > 0:
+		at := archived(src.Origin)
+		return lookup{"", fmt.Sprintf("tar -xzOf %s %s | sed -n '%d,/^---/p'", operand(src.Origin[:at]), operand(src.Origin[at+1:]), src.Line)}
 	case fileOf(src, "") != "":
 		return lookup{"", fmt.Sprintf("sed -n '%d,/^---/p' %s", src.Line, operand(src.Origin))}
 	case f.Outcome == control.Unknown && ref.Kind == kind && need.IsObject():

@@ -27,6 +27,21 @@ func TestLook(t *testing.T) {
 			control.Finding{Object: cluster.Ref{Kind: "Pod", Namespace: "shop", Name: "cart"}},
 			lookup{"", "kubectl -n shop get pod cart -o yaml"},
 		},
+		"an object of one of several clusters": {
+			control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Deployment", Namespace: "shop", Name: "cart", Cluster: "prod; reboot"}, Source: live},
+			lookup{"", "kubectl --context 'prod; reboot' -n shop get deployment cart -o yaml"},
+		},
+		"one of several clusters": {
+			control.Finding{Object: cluster.ClusterRef("prod")},
+			lookup{"", "kubectl --context prod version"},
+		},
+		"an object in a chart's archive": {
+			control.Finding{
+				Outcome: control.Broken, Object: cluster.Ref{Kind: "Pod", Namespace: "shop", Name: "cart"},
+				Source: cluster.Source{Origin: "my charts/redis-1.0.0.tgz/redis/templates/pod.yaml", Line: 3},
+			},
+			lookup{"", "tar -xzOf 'my charts/redis-1.0.0.tgz' redis/templates/pod.yaml | sed -n '3,/^---/p'"},
+		},
 		"an object in a file": {
 			control.Finding{Outcome: control.Broken, Object: cluster.Ref{Kind: "Deployment", Namespace: "shop", Name: "cart"}, Source: cluster.Source{Origin: "my app/cart.yaml", Line: 12}},
 			lookup{"", "sed -n '12,/^---/p' 'my app/cart.yaml'"},

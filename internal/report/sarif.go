@@ -476,6 +476,9 @@ func locationSARIF(f *control.Finding, at spot, dir string) sarifLocation {
 		}},
 	}
 	if file := fileOf(f.Source, dir); file != "" {
+		if end := archived(file); end > 0 { // a viewer opens no archive
+			file, at = file[:end], spot{1, 1}
+		}
 		uri := url.URL{Path: filepath.ToSlash(file)}
 		loc.Physical.Artifact = sarifArtifact{URI: uri.String(), Base: sourceRoot}
 		if filepath.IsAbs(file) {
