@@ -238,7 +238,7 @@ func TestSeveralClusters(t *testing.T) {
 			Outcome  string
 			Findings []struct {
 				finding
-				Object struct{ Kind, Namespace, Name, Cluster string }
+				Object struct{ Kind, Namespace, Name, Cluster string } `json:"object"`
 			}
 		}
 	}
@@ -247,6 +247,11 @@ func TestSeveralClusters(t *testing.T) {
 	}
 	if len(all.Clusters) != 3 {
 		t.Fatalf("clusters: %+v", all.Clusters)
+	}
+	for _, c := range all.Clusters {
+		if (c.Fault != "") != (c.Name == "dead") {
+			t.Errorf("cluster %s: fault %q\n%s", c.Name, c.Fault, r.stderr)
+		}
 	}
 	together := map[string][]string{}
 	for _, c := range all.Controls {
