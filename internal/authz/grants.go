@@ -93,6 +93,7 @@ var Write = []string{"create", "update", "patch"}
 // Judge opens a verdict on every grant and reports the rules that allow one of the
 // acts. A rule that names no resources is rbac.wildcard's to report.
 func Judge(s *cluster.Snapshot, r *control.Report, reach Reach, want string, acts ...Act) {
+	var able []Act
 	for _, g := range Grants(s) {
 		v := r.Object(g.Object)
 		rules := cluster.Rules(g.Role)
@@ -100,7 +101,12 @@ func Judge(s *cluster.Snapshot, r *control.Report, reach Reach, want string, act
 			if Wild(&rules[i]) {
 				continue
 			}
-			able := slices.DeleteFunc(slices.Clone(acts), func(act Act) bool { return !Allows(&rules[i], act) })
+			able = able[:0]
+			for _, act := range acts {
+				if Allows(&rules[i], act) {
+					able = append(able, act)
+				}
+			}
 			if len(able) == 0 {
 				continue
 			}

@@ -104,6 +104,7 @@ type opened struct {
 	first   int
 	objects map[spot]*located
 	names   []named
+	plain   plain
 	tree    *located // the last object of a JSON document, the only one kept as a tree
 }
 
@@ -153,9 +154,13 @@ func (o *opened) parse(d document) {
 		}
 		return
 	}
-	var root yaml.Node
-	if yaml.Unmarshal(doc, &root) != nil || len(root.Content) == 0 {
-		return
+	top := o.plain.parse(doc)
+	if top == nil {
+		var root yaml.Node
+		if yaml.Unmarshal(doc, &root) != nil || len(root.Content) == 0 {
+			return
+		}
+		top = root.Content[0]
 	}
 	at := spots(doc, first)
 	var add func(n *yaml.Node, depth int)
@@ -168,7 +173,7 @@ func (o *opened) parse(d document) {
 			}
 		}
 	}
-	add(root.Content[0], 8)
+	add(top, 8)
 }
 
 // yamlLayout is the layout of a YAML document.

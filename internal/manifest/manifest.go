@@ -19,6 +19,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -101,6 +102,9 @@ type Reader struct {
 	opened    *opened
 	// keep collects, of the document that is being read, what may stay in memory.
 	keep retained
+	// plain and decoder read most documents; their memory serves one after the other.
+	plain   plain
+	decoder decoder
 	// rendering is what is being read, where it is what a template was rendered to.
 	rendering  *Rendering
 	renderings map[string]*Rendering
@@ -224,6 +228,7 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 			r.problem(name, line, err)
 		}
 	}
+	r.plain.forget()
 	if r.rendering != nil {
 		r.rendering.text = data
 	} else {
@@ -300,6 +305,11 @@ func (e *notObjectError) Error() string { return e.why }
 
 // document reads one document and returns how many objects it held.
 func (r *Reader) document(file string, line int, doc []byte) (int, error) {
+	if root := r.plain.parse(doc); root != nil {
+		if n, ok := r.typed(file, root, spots(doc, line)); ok {
+			return n, nil
+		}
+	}
 	data, lay, err := toJSON(doc, line)
 	if err != nil {
 		return 0, err
@@ -309,6 +319,43 @@ func (r *Reader) document(file string, line int, doc []byte) (int, error) {
 	}
 	at, _ := lay(-1)
 	return r.object(cluster.Source{Origin: file, Line: at.line, Column: at.column}, data, lay)
+}
+
+// typed reads one object of a plain document. It reports false, and has done nothing,
+// for whatever is not one of the kinds of Kubernetes' own API, and well formed.
+func (r *Reader) typed(file string, root *yaml.Node, at func(*yaml.Node) spot) (int, bool) {
+	if root.Kind != yaml.MappingNode {
+		return 0, false
+	}
+	var apiVersion, kind string
+	for i := 0; i < len(root.Content); i += 2 {
+		switch value := root.Content[i+1]; {
+		case value.Tag != "!!str":
+		case root.Content[i].Value == "apiVersion":
+			apiVersion = value.Value
+		case root.Content[i].Value == "kind":
+			kind = value.Value
+		}
+	}
+	gvk := schema.FromAPIVersionAndKind(apiVersion, kind)
+	if _, custom := cluster.FindCustom(apiVersion, kind); custom || apiconfig.Known(apiVersion, kind) || !kinds.Recognizes(gvk) {
+		return 0, false
+	}
+	obj, err := kinds.New(gvk)
+	if err != nil {
+		return 0, false
+	}
+	o, ok := obj.(metav1.Object)
+	if !ok {
+		return 0, false
+	}
+	r.decoder.fresh = kind == "Secret" || kind == "ConfigMap"
+	if !r.decoder.into(root, reflect.ValueOf(obj).Elem()) {
+		return 0, false
+	}
+	place := at(root)
+	r.add(o, &gvk, cluster.Source{Origin: file, Line: place.line, Column: place.column})
+	return 1, true
 }
 
 // toJSON turns a YAML document into JSON, refusing duplicate keys as the API server's
@@ -428,15 +475,17 @@ func atLine(err error, first int, doc []byte) error {
 	return errors.New(text)
 }
 
-// codecs know the kinds of Kubernetes' own API. They are apart from client-go's, to
-// which other packages add kinds.
-var codecs = func() serializer.CodecFactory {
+// kinds are those of Kubernetes' own API. They are apart from client-go's, to which
+// other packages add kinds.
+var kinds = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	if err := scheme.AddToScheme(s); err != nil {
 		panic(err) // the same for every input: the packages do not fit each other
 	}
-	return serializer.NewCodecFactory(s)
+	return s
 }()
+
+var codecs = serializer.NewCodecFactory(kinds)
 
 type header struct {
 	APIVersion string            `json:"apiVersion" yaml:"-"`

@@ -2,8 +2,12 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -209,26 +213,76 @@ var outcomeNames = map[control.Outcome]string{
 	control.Unknown: "unknown", control.Holds: "holds", control.Broken: "broken", control.NotApplicable: "not-applicable", control.Waived: "waived",
 }
 
+// writeJSON writes one finding at a time: a big result is many times as long as what it
+// is made of.
 func writeJSON(w io.Writer, r *scan.Result, o Options) error {
 	b := bufio.NewWriter(w)
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false) // it is read by programs and people, not by browsers
-	e.SetIndent("", "  ")
-	if err := e.Encode(toJSON(r, o)); err != nil {
+	out, spots := resultJSON(r), locate(r, o)
+	out.Controls = []jsonControl{}
+	err := around(b, "", "controls", out, len(r.Controls), func(i int) error {
+		res := r.Controls[i]
+		c := controlJSON(res)
+		c.Findings = []jsonFinding{}
+		finding := encodeIn(b, "        ")
+		return around(b, "    ", "findings", c, len(res.Findings), func(j int) error {
+			f := res.Findings[j]
+			return finding(findingJSON(r, res, f, spots[f]))
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.WriteByte('\n'); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
-func toJSON(r *scan.Result, o Options) jsonResult {
-	out, spots := resultJSON(r), locate(r, o)
-	for i, res := range r.Controls {
-		out.Controls[i] = controlJSON(res)
-		for j, f := range res.Findings {
-			out.Controls[i].Findings[j] = findingJSON(r, res, f, spots[f])
+// around writes a struct whose list of a name is empty, and each of the n elements in
+// its place. The text is that of the whole struct written at once with an indent of two.
+func around(b *bufio.Writer, prefix, list string, v any, n int, each func(i int) error) error {
+	var frame bytes.Buffer
+	if err := encodeIn(&frame, prefix)(v); err != nil {
+		return err
+	}
+	// No string of JSON holds a line break, so this is the struct's own field.
+	before, after, ok := strings.Cut(frame.String(), "\n"+prefix+"  "+strconv.Quote(list)+": []")
+	if !ok {
+		return fmt.Errorf("report: no list %s to fill", list)
+	}
+	text := func(t string) { _, _ = b.WriteString(t) } // its last write or Flush tells the error
+	text(before + "\n" + prefix + "  " + strconv.Quote(list) + ": [")
+	for i := range n {
+		if i > 0 {
+			text(",")
+		}
+		text("\n" + prefix + "    ")
+		if err := each(i); err != nil {
+			return err
 		}
 	}
-	return out
+	if n > 0 {
+		text("\n" + prefix + "  ")
+	}
+	_, err := b.WriteString("]" + after)
+	return err
+}
+
+// encodeIn returns a function that writes a value whose first line is indented already,
+// without the line's end.
+func encodeIn(w io.Writer, prefix string) func(any) error {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // it is read by programs and people, not by browsers
+	e.SetIndent(prefix, "  ")
+	return func(v any) error {
+		text.Reset()
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+		_, err := w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+		return err
+	}
 }
 
 // resultJSON is the result without its controls.
@@ -249,7 +303,6 @@ func resultJSON(r *scan.Result) jsonResult {
 		},
 		Objects:  r.Objects,
 		Foreign:  r.Foreign,
-		Controls: make([]jsonControl, len(r.Controls)),
 		Gaps:     make([]jsonGap, len(r.Gaps)),
 		Standard: standardJSON(r.Standard),
 	}
@@ -276,15 +329,14 @@ func pastsJSON(all []scan.Past) []jsonPast {
 	return out
 }
 
-// controlJSON is a control's answer with room for its findings.
+// controlJSON is a control's answer without its findings.
 func controlJSON(res *scan.ControlResult) jsonControl {
 	c := res.Control
 	out := jsonControl{
 		ID: c.ID, Title: c.Title, Severity: c.Severity.String(), Since: c.Since,
 		Outcome: outcomeNames[res.Outcome], Reason: res.Reason,
-		Refs:     make([]jsonRef, len(c.Refs)),
-		Counts:   jsonCounts{res.Broken, res.Unknown, res.Held, res.Waived},
-		Findings: make([]jsonFinding, len(res.Findings)),
+		Refs:   make([]jsonRef, len(c.Refs)),
+		Counts: jsonCounts{res.Broken, res.Unknown, res.Held, res.Waived},
 	}
 	for i, ref := range c.Refs {
 		out.Refs[i] = jsonRef{ref.Catalogue, ref.Number}

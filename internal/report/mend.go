@@ -2,6 +2,7 @@ package report
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -24,8 +25,16 @@ func mend(c *control.Control, f *control.Finding) mending {
 	if len(f.Changes) > 0 {
 		return mending{Command: patch(f)}
 	}
-	return mending{Hand: or(sentence(c.Section("Fix")), "see `bulwark explain "+c.ID+"`")}
+	hand, ok := hands.Load(c)
+	if !ok {
+		hand = or(sentence(c.Section("Fix")), "see `bulwark explain "+c.ID+"`")
+		hands.Store(c, hand)
+	}
+	return mending{Hand: hand.(string)}
 }
+
+// hands are what the controls say in words, each worked out once: *control.Control to string.
+var hands sync.Map
 
 // maxHand bounds what a page's first sentence may take, in bytes.
 const maxHand = 300
