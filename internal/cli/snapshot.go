@@ -181,7 +181,7 @@ func readSnapshot(path string) (*cluster.Snapshot, bool, error) {
 func snapshotIn(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, 0, nil // whoever reads it says what is wrong
+		return nil, 0, nil //nolint:nilerr // whoever reads it says what is wrong
 	}
 	f, size, err := openFile(path)
 	if err != nil {
