@@ -13,7 +13,7 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // a fifth less memory for a tenth more time; see docs/performance.md
+		debug.SetGCPercent(40) // a fifth less memory for a tenth more time; see docs/performance.md
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

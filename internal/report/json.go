@@ -271,16 +271,17 @@ func around(b *bufio.Writer, prefix, list string, v any, n int, each func(i int)
 // encodeIn returns a function that writes a value whose first line is indented already,
 // without the line's end.
 func encodeIn(w io.Writer, prefix string) func(any) error {
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
+	var compact, text bytes.Buffer
+	e := json.NewEncoder(&compact)
 	e.SetEscapeHTML(false) // it is read by programs and people, not by browsers
-	e.SetIndent(prefix, "  ")
 	return func(v any) error {
+		compact.Reset()
 		text.Reset()
 		if err := e.Encode(v); err != nil {
 			return err
 		}
-		_, err := w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+		indentJSON(&text, bytes.TrimSuffix(compact.Bytes(), []byte("\n")), prefix)
+		_, err := w.Write(text.Bytes())
 		return err
 	}
 }
