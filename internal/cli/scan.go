@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,11 +68,10 @@ func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.
 worst first.
 
 Without a PATH it reads the cluster of the current context, or with --contexts those
-of several, and only reads. With
-PATHs it reads files and folders (.yaml, .yml, .json); - is standard input. Helm
-charts and kustomizations among them are rendered, without network, and findings
-point into their sources. With --host it also reads the machine it runs on:
-processes, files, listening ports.
+of several, and only reads. With PATHs it reads files and folders (.yaml, .yml,
+.json); - is standard input. Helm charts and kustomizations among them are rendered,
+without network, and findings point into their sources. With --host it also reads the
+machine it runs on: processes, files, listening ports.
 
 What could not be read is unknown, never passed: the exit code is then 4, unless
 something is broken at or above --fail-on, which is 3. What is waived, and what
@@ -103,6 +101,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
   # a Helm chart as it will be installed; every kustomization below a folder
   bulwark scan ./chart --values prod.yaml --set image.tag=1.2
   bulwark scan ./overlays
+
   # as Pod Security admission would judge each pod
   bulwark scan ./deploy --standard pss-restricted@v1.36
 
@@ -307,11 +306,8 @@ func (o *scanOptions) write(result *scan.Result, outputs []output) error {
 			}
 			continue
 		}
-		var buf bytes.Buffer
-		if err := out.format.Write(&buf, result, options); err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
-		if err := writeFile(out.file, buf.Bytes()); err != nil {
+		err := replaceFile(out.file, func(w io.Writer) error { return out.format.Write(w, result, options) })
+		if err != nil {
 			return fmt.Errorf("report %s: %w", out.file, err)
 		}
 		fmt.Fprintf(o.streams.ErrOut, "bulwark: wrote %s\n", out.file)
@@ -319,16 +315,29 @@ func (o *scanOptions) write(result *scan.Result, outputs []output) error {
 	return nil
 }
 
-// writeFile replaces a file atomically. A report tells where a cluster is weak, so
-// only its owner may read it.
+// writeFile replaces a file atomically.
 func writeFile(path string, data []byte) error {
+	return replaceFile(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// replaceFile replaces a file, once all of it is written. A report tells where a cluster
+// is weak, so only its owner may read it.
+func replaceFile(path string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return cause(err)
 	}
 	defer os.Remove(tmp.Name())
-	_, err = io.Copy(tmp, bytes.NewReader(data))
-	err = errors.Join(err, tmp.Sync())
+	w := bufio.NewWriterSize(tmp, 64<<10)
+	if err = write(w); err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
 	if closeErr := tmp.Close(); err == nil {
 		err = closeErr
 	}
