@@ -95,6 +95,7 @@ func TestLeastPrivilege(t *testing.T) {
 	c := kubeadm.get(t)
 	c.namespace(t, "e2e-scanner")
 	c.must(t, "-n", "e2e-scanner", "create", "serviceaccount", "viewer")
+	c.apply(t, probe("e2e-scanner", "judged", "", "sleep"), "apply", "-f", "-")
 	c.must(t, "create", "clusterrolebinding", "e2e-scanner", "--clusterrole=view", "--serviceaccount=e2e-scanner:viewer")
 	t.Cleanup(func() { c.kubectl(t, "delete", "clusterrolebinding", "e2e-scanner") })
 	r, res := c.scanReport(t, "--as", "system:serviceaccount:e2e-scanner:viewer")
