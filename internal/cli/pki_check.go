@@ -1,11 +1,10 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -38,12 +37,6 @@ type pkiCheckOptions struct {
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
 	color   bool
-}
-
-// A trustOutput is one report to write: a format, and a file unless it goes to stdout.
-type trustOutput struct {
-	format show.Format
-	file   string
 }
 
 func newPKICheck(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -104,7 +97,7 @@ something is wrong at or above --fail-on, which is 3.`,
 }
 
 func (o *pkiCheckOptions) run(ctx context.Context, args []string) error {
-	outputs, err := parseTrustOutputs(o.outputs)
+	outputs, err := parseOutputs(o.outputs, show.Names(), show.Find)
 	if err != nil {
 		return err
 	}
@@ -158,29 +151,6 @@ func (o *pkiCheckOptions) run(ctx context.Context, args []string) error {
 		return &exitError{code: exitIncomplete}
 	}
 	return nil
-}
-
-func parseTrustOutputs(values []string) ([]trustOutput, error) {
-	if len(values) == 0 {
-		values = show.Names()[:1]
-	}
-	var outputs []trustOutput
-	stdout := 0
-	for _, v := range values {
-		name, file, _ := strings.Cut(v, "=")
-		format, err := show.Find(name)
-		if err != nil {
-			return nil, misuse("write a file with -o html=trust.html", "--output: %w", err)
-		}
-		if file == "" {
-			stdout++
-		}
-		outputs = append(outputs, trustOutput{format, file})
-	}
-	if stdout > 1 {
-		return nil, misuse("give all but one a file: -o table -o html=trust.html", "--output: %d reports go to standard output", stdout)
-	}
-	return outputs, nil
 }
 
 // parseDays reads a duration that may be given in days.
@@ -298,26 +268,16 @@ func clusterOf(file string) (*rest.Config, string, error) {
 	return config, name, nil
 }
 
-// write makes every report. A file appears whole or not at all.
-func (o *pkiCheckOptions) write(result *trust.Result, outputs []trustOutput) error {
-	for _, out := range outputs {
-		if out.file == "" {
-			width, _ := terminal(o.streams.Out)
-			w := bufio.NewWriter(o.streams.Out)
-			err := out.format.Write(w, result, show.Options{Color: o.color, Width: width, All: o.all, Version: version()})
-			if err = errors.Join(err, w.Flush()); err != nil {
-				return fmt.Errorf("report: writing to standard output: %w", cause(err))
-			}
-			continue
+// write makes every report.
+func (o *pkiCheckOptions) write(result *trust.Result, outputs []output[show.Format]) error {
+	options := show.Options{All: o.all, Version: version()}
+	shown := options
+	shown.Color = o.color
+	shown.Width, _ = terminal(o.streams.Out)
+	return writeOutputs(o.streams, outputs, func(w io.Writer, format show.Format, toFile bool) error {
+		if toFile {
+			return format.Write(w, result, options)
 		}
-		var buf bytes.Buffer
-		if err := out.format.Write(&buf, result, show.Options{All: o.all, Version: version()}); err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
-		if err := writeFile(out.file, buf.Bytes()); err != nil {
-			return fmt.Errorf("report %s: %w", out.file, err)
-		}
-		fmt.Fprintf(o.streams.ErrOut, "bulwark: wrote %s\n", out.file)
-	}
-	return nil
+		return format.Write(w, result, shown)
+	})
 }

@@ -1,14 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -50,12 +45,6 @@ type scanOptions struct {
 	clusterCA []string
 	// locate finds fields in the files that were read; nil where there were none.
 	locate func(cluster.Source, string) (line, column int, ok bool)
-}
-
-// An output is one report to write: a format, and a file unless it goes to stdout.
-type output struct {
-	format report.Format
-	file   string
 }
 
 func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -171,7 +160,7 @@ func notSelected(err error) error {
 }
 
 func (o *scanOptions) run(ctx context.Context, paths []string) error {
-	outputs, err := parseOutputs(o.outputs)
+	outputs, err := parseOutputs(o.outputs, report.Names(), report.Find)
 	if err != nil {
 		return err
 	}
@@ -261,101 +250,20 @@ func (o *scanOptions) catalogue() ([]*control.Control, error) {
 	return chosen, nil
 }
 
-func parseOutputs(values []string) ([]output, error) {
-	if len(values) == 0 {
-		values = []string{report.Names()[0]}
-	}
-	var outputs []output
-	stdout := 0
-	for _, v := range values {
-		name, file, named := strings.Cut(v, "=")
-		if named && file == "" {
-			return nil, misuse("write a file with -o html=report.html", "--output: %q has no file after the equals sign", v)
-		}
-		format, err := report.Find(name)
-		if err != nil {
-			return nil, misuse("write a file with -o html=report.html", "--output: %w", err)
-		}
-		if file == "" {
-			stdout++
-		}
-		outputs = append(outputs, output{format, file})
-	}
-	if stdout > 1 {
-		return nil, misuse("give all but one a file: -o table -o json=scan.json", "--output: %d reports go to standard output", stdout)
-	}
-	return outputs, nil
-}
-
-// write makes every report. A file appears whole or not at all.
-func (o *scanOptions) write(result *scan.Result, outputs []output) error {
+// write makes every report.
+func (o *scanOptions) write(result *scan.Result, outputs []output[report.Format]) error {
 	options := report.Options{All: o.all, Locate: o.locate}
 	if o.locate != nil {
 		options.Text = new(lineReader).text
 	}
 	options.Dir, _ = os.Getwd() // without it, absolute paths stay as they are
-	for _, out := range outputs {
-		if out.file == "" {
-			shown := options
-			shown.Color = o.color
-			shown.Width, _ = terminal(o.streams.Out)
-			w := bufio.NewWriter(o.streams.Out)
-			err := out.format.Write(w, result, shown)
-			if err = errors.Join(err, w.Flush()); err != nil {
-				return fmt.Errorf("report: writing to standard output: %w", cause(err))
-			}
-			continue
+	shown := options
+	shown.Color = o.color
+	shown.Width, _ = terminal(o.streams.Out)
+	return writeOutputs(o.streams, outputs, func(w io.Writer, format report.Format, toFile bool) error {
+		if toFile {
+			return format.Write(w, result, options)
 		}
-		err := replaceFile(out.file, func(w io.Writer) error { return out.format.Write(w, result, options) })
-		if err != nil {
-			return fmt.Errorf("report %s: %w", out.file, err)
-		}
-		fmt.Fprintf(o.streams.ErrOut, "bulwark: wrote %s\n", out.file)
-	}
-	return nil
-}
-
-// writeFile replaces a file atomically.
-func writeFile(path string, data []byte) error {
-	return replaceFile(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
+		return format.Write(w, result, shown)
 	})
-}
-
-// replaceFile replaces a file, once all of it is written. A report tells where a cluster
-// is weak, so only its owner may read it.
-func replaceFile(path string, write func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return cause(err)
-	}
-	defer os.Remove(tmp.Name())
-	w := bufio.NewWriterSize(tmp, 64<<10)
-	if err = write(w); err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return cause(err)
-	}
-	return cause(os.Rename(tmp.Name(), path))
-}
-
-// cause drops the temporary file's name, which means nothing to anybody.
-func cause(err error) error {
-	var pathErr *fs.PathError
-	var linkErr *os.LinkError
-	switch {
-	case errors.As(err, &pathErr):
-		return pathErr.Err
-	case errors.As(err, &linkErr):
-		return linkErr.Err
-	}
-	return err
 }

@@ -47,7 +47,7 @@ code=0
 machines=${KUBECONFIG%/*}/machines
 step "who trusts whom: bulwark pki check $KUBECONFIG $machines -o html=$trust"
 code=0
-"$bulwark" pki check "$KUBECONFIG" "$machines" -o table -o "html=$trust" | sed -n '1,/^AUTHORITIES/{/^AUTHORITIES/!p}' || code=$?
+"$bulwark" pki check "$KUBECONFIG" "$machines" -o "html=$trust" -o table | sed -n '1,/^AUTHORITIES/{/^AUTHORITIES/!p}' || code=$?
 [ "$code" = 0 ] || [ "$code" = 3 ] || { echo "demo: pki check ended with $code"; exit 1; }
 
 step "next"
