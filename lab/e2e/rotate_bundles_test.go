@@ -150,6 +150,31 @@ func TestRotateBundles(t *testing.T) {
 	s.sh(t, "diff", "-r", s.root("etc/kubernetes"), filepath.Join(s.dir, strangeMachine, "etc/kubernetes"))
 }
 
+// roll carries out a whole rotation: whatever is handed out is placed, until there is
+// nothing more.
+func (s *stranger) roll(t *testing.T, kind string, more ...string) {
+	t.Helper()
+	placed := map[string]bool{}
+	for range 8 {
+		r := s.rotate(t, 0, kind, append([]string{"--wait", "90s"}, more...)...)
+		if strings.Contains(r.stdout, kind+" is replaced") {
+			return
+		}
+		handed, err := filepath.Glob(filepath.Join(s.out, "[0-9]-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		handed = slices.DeleteFunc(handed, func(dir string) bool { return placed[dir] })
+		if len(handed) != 1 {
+			t.Fatalf("%s: %d phases are handed out, want one: %v\n%s", kind, len(handed), handed, r.all())
+		}
+		placed[handed[0]] = true
+		_, phase, _ := strings.Cut(filepath.Base(handed[0]), "-")
+		s.operator(t, phase)
+	}
+	t.Fatalf("%s never ends", kind)
+}
+
 // TestRotateBundlesOfAll: the cluster's authority is replaced by a person with the
 // folders that are handed out, and nothing else.
 func TestRotateBundlesOfAll(t *testing.T) {
@@ -189,5 +214,17 @@ func TestRotateBundlesOfAll(t *testing.T) {
 	}
 	if r := old.kubectl(t, "get", "namespaces"); !strings.Contains(r.stderr, "x509") {
 		t.Errorf("the old authority still vouches for the API: %s", r.all())
+	}
+
+	token := s.must(t, "create", "token", "default", "--duration=1h")
+	for kind, more := range map[string][]string{"etcd-ca": nil, "sa-keys": {"--force-after", "0s"}} {
+		s.roll(t, kind, more...)
+		s.opensslJudges(t)
+		s.sh(t, "diff", "-r", s.root("etc/kubernetes"), filepath.Join(s.dir, strangeMachine, "etc/kubernetes"))
+		s.must(t, "create", "configmap", "after-"+kind, "--from-literal=a=b")
+	}
+	r := command(t.Context(), "", nil, filepath.Join(bin, "lab", "kubectl"), "--kubeconfig", withoutUser(t, s.cluster), "--token", token, "auth", "whoami")
+	if r.code == 0 {
+		t.Errorf("a token of the retired key is still taken: %s", r.all())
 	}
 }
