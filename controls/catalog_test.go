@@ -320,11 +320,12 @@ func TestReference(t *testing.T) {
 	b.WriteString("| control | severity | the fault | reads | known elsewhere as |\n|---|---|---|---|---|\n")
 	for _, c := range All() {
 		var needs, refs []string
-		for _, n := range c.Needs() {
-			needs = append(needs, string(n))
-		}
-		if slices.Equal(c.Over, cluster.Workloads) {
-			needs = append([]string{"all workloads"}, needs[len(cluster.Workloads):]...)
+		for rest := c.Needs(); len(rest) > 0; {
+			if n := len(cluster.Workloads); len(rest) >= n && slices.Equal(rest[:n], cluster.Workloads) {
+				needs, rest = append(needs, "all workloads"), rest[n:]
+				continue
+			}
+			needs, rest = append(needs, string(rest[0])), rest[1:]
 		}
 		for _, r := range c.Refs {
 			refs = append(refs, known(r))

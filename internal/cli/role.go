@@ -32,7 +32,7 @@ var dangers = []danger{
 
 func newRole(streams genericiooptions.IOStreams) *cobra.Command {
 	var patterns, with, without []string
-	var name string
+	var name, config string
 	cmd := &cobra.Command{
 		Use:     "role",
 		GroupID: "look",
@@ -42,7 +42,7 @@ the API shows is known; without a part of it, the controls that rest on that par
 unknown, and all others are as before.
 
 What gives more than a scan takes is named in the comment above the role; --without
-leaves it out.`,
+leaves it out. Kinds of workloads that .bulwark.yaml names are in it.`,
 		Example: `  bulwark role | kubectl apply -f -
   bulwark role --without secrets,nodes/proxy
   bulwark role --controls pod,rbac --name bulwark-pods`,
@@ -52,25 +52,36 @@ leaves it out.`,
 			if err != nil {
 				return notSelected(err)
 			}
+			workloads, err := readWorkloads(config, nil)
+			if err != nil {
+				return err
+			}
 			needs := scan.Needs(chosen)
+			known := slices.Clone(needs)
+			if slices.Contains(needs, cluster.OwnWorkloads) {
+				for _, k := range workloads {
+					known = append(known, k.Need)
+				}
+			}
 			var leaveOut []cluster.Need
 			for _, w := range without {
 				need := cluster.Need(w)
 				if w == "nodes/proxy" {
 					need = cluster.KubeletConfig
 				}
-				if !slices.Contains(needs, need) {
+				if !slices.Contains(known, need) {
 					return misuse("a resource as RBAC writes it: pods, networkpolicies.networking.k8s.io, nodes/proxy", "--without: %q is not needed", w)
 				}
 				leaveOut = append(leaveOut, need)
 			}
-			return printRole(streams, name, chosen, needs, leaveOut)
+			return printRole(streams, name, chosen, kube.Rules(needs, workloads, leaveOut...), needs, leaveOut)
 		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&patterns, "controls", nil, "only what these controls or families read; a leading - leaves one out")
 	f.StringSliceVar(&with, "with", nil, "also what these `families` read, which are off by default: "+strings.Join(controls.Optional, ", "))
 	f.StringSliceVar(&without, "without", nil, "leave out these resources: secrets, nodes/proxy, configmaps, …")
+	addConfig(f, &config)
 	f.StringVar(&name, "name", "bulwark-scan", "the role's name")
 	complete(cmd, "controls", controlIDs()...)
 	complete(cmd, "with", controls.Optional...)
@@ -78,11 +89,11 @@ leaves it out.`,
 	return cmd
 }
 
-func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, needs, leaveOut []cluster.Need) error {
+func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, rules []rbacv1.PolicyRule, needs, leaveOut []cluster.Need) error {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Rules:      kube.Rules(needs, leaveOut...),
+		Rules:      rules,
 	}
 	data, err := yaml.Marshal(role)
 	if err != nil {

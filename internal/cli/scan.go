@@ -39,6 +39,8 @@ type scanOptions struct {
 	streams genericiooptions.IOStreams
 	color   bool
 
+	// workloads are the kinds that the user named.
+	workloads []cluster.CustomKind
 	// needs are the facts to read from a cluster; nil means all.
 	needs []cluster.Need
 	// clusterCA are the keys of the CA that the kubeconfig trusts.
@@ -184,6 +186,7 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	o.workloads = stand.workloads
 
 	subjects, err := o.subjects(paths)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // read makes the snapshot that the arguments ask for.
 func (o *scanOptions) read(ctx context.Context, paths []string, p *progress) (*cluster.Snapshot, error) {
 	for _, path := range paths {
-		s, is, err := readSnapshot(path)
+		s, is, err := readSnapshot(path, o.workloads)
 		switch {
 		case err != nil:
 			return nil, err
@@ -93,7 +93,7 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 	if err := rest.LoadTLSFiles(config); err == nil {
 		o.clusterCA = cluster.KeyIDs(config.CAData)
 	}
-	b := cluster.NewBuilder(name, true)
+	b := cluster.NewBuilder(name, true, o.workloads...)
 	err = kube.Read(ctx, config, b, kube.Options{
 		Needs:     o.needs,
 		Namespace: *o.kube.Namespace,
@@ -118,7 +118,7 @@ func kubeconfigError(err error) error {
 }
 
 func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress) (*cluster.Builder, error) {
-	b := cluster.NewBuilder(strings.Join(paths, " "), false)
+	b := cluster.NewBuilder(strings.Join(paths, " "), false, o.workloads...)
 	r := manifest.NewReader(b, *o.kube.Namespace)
 	process, err := self()
 	if err != nil {

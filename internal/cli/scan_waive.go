@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulwark-k8s/bulwark/controls"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/compare"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
@@ -29,9 +31,13 @@ type standOptions struct {
 }
 
 func (o *standOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.config, "config", "", "the `file` with waivers (default "+waiver.FileName+" beside each PATH and in the working folder)")
+	addConfig(f, &o.config)
 	f.StringVar(&o.waivers, "waivers", "all", "which waivers count: all, file (no annotations) or none")
 	f.StringVar(&o.baseline, "baseline", "", "an older JSON report: only what it does not have ends with exit code 3")
+}
+
+func addConfig(f *pflag.FlagSet, config *string) {
+	f.StringVar(config, "config", "", "the `file` with waivers and kinds of workloads (default "+waiver.FileName+" beside each PATH and in the working folder)")
 }
 
 // A stand is what may stand, read before the scan so that a mistake costs no time.
@@ -43,6 +49,15 @@ type stand struct {
 	baseline    *compare.Report
 	// known reports whether a control, a family or a pattern names anything.
 	known func(string) bool
+	// workloads are the kinds that the files name.
+	workloads []cluster.CustomKind
+}
+
+// readWorkloads returns the kinds of workloads that the files name.
+func readWorkloads(config string, paths []string) ([]cluster.CustomKind, error) {
+	s := &stand{known: func(string) bool { return true }}
+	err := s.readFiles(config, paths)
+	return s.workloads, err
 }
 
 func (o *standOptions) read(paths []string, known func(string) bool) (*stand, error) {
@@ -52,13 +67,8 @@ func (o *standOptions) read(paths []string, known func(string) bool) (*stand, er
 	default:
 		return nil, misuse("", "--waivers: %q: want all, file or none", o.waivers)
 	}
-	if s.none && o.config != "" {
-		return nil, misuse("leave out one of them", "--config and --waivers none: the file would not be read")
-	}
-	if !s.none {
-		if err := s.readFiles(o.config, paths); err != nil {
-			return nil, err
-		}
+	if err := s.readFiles(o.config, paths); err != nil {
+		return nil, err
 	}
 	if o.baseline != "" {
 		var err error
@@ -85,10 +95,19 @@ func (s *stand) readFiles(config string, paths []string) error {
 		}
 		f, err := waiver.Parse(file, data, s.known)
 		if err != nil {
-			return &exitError{code: exitFailed, err: err, hint: "docs/waivers.md shows how a waiver is written"}
+			return &exitError{code: exitFailed, err: err, hint: "docs/waivers.md shows how a waiver is written, docs/inputs.md a kind of workload"}
 		}
 		s.written = append(s.written, f.Waivers...)
 		s.annotations = s.annotations && !f.IgnoreAnnotations
+		for _, k := range f.Workloads {
+			i := slices.IndexFunc(s.workloads, func(have cluster.CustomKind) bool { return have.Name() == k.Name() })
+			switch {
+			case i < 0:
+				s.workloads = append(s.workloads, k)
+			case !reflect.DeepEqual(s.workloads[i], k):
+				return fmt.Errorf("%s: workload %s is another one in a file that was read before", file, k.Name())
+			}
+		}
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ read it.`,
 	f := cmd.Flags()
 	f.StringVarP(&out, "output", "o", snapshotFile, "the `file` to write")
 	f.BoolVar(&o.host, "host", false, "also read the machine this runs on (best as root)")
+	addConfig(f, &o.stand.config)
 	kubeFlags.AddFlags(f)
 	cmd.AddCommand(newSnapshotShow(streams))
 	return cmd
@@ -76,6 +77,10 @@ func newSnapshotShow(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 func (o *scanOptions) snapshot(ctx context.Context, paths []string, out string) error {
+	var err error
+	if o.workloads, err = readWorkloads(o.stand.config, paths); err != nil {
+		return err
+	}
 	p := startProgress(o.streams.ErrOut)
 	defer p.end()
 	taken := time.Now()
@@ -163,13 +168,13 @@ func snapshotHeader(path string) (h snapshot.Header, is bool, err error) {
 }
 
 // readSnapshot reads a path that is a snapshot's file, and reports whether it is one.
-func readSnapshot(path string) (*cluster.Snapshot, bool, error) {
+func readSnapshot(path string, workloads []cluster.CustomKind) (*cluster.Snapshot, bool, error) {
 	f, size, err := snapshotIn(path)
 	if f == nil {
 		return nil, false, err
 	}
 	defer f.Close()
-	s, _, err := snapshot.Read(f, size)
+	s, _, err := snapshot.Read(f, size, workloads...)
 	if err != nil {
 		return nil, true, fmt.Errorf("snapshot %s: %w", path, err)
 	}

@@ -21,6 +21,8 @@ type Facts struct {
 	// Foreign counts the objects of kinds that are not known.
 	Foreign map[string]int
 	Looked  []Need // sorted
+	// Own are the kinds that the user named.
+	Own []CustomKind
 }
 
 // Flagz is what a component said of its own flags.
@@ -35,7 +37,7 @@ func (s *Snapshot) Facts() Facts {
 	f := Facts{
 		Name: s.Name, Version: s.Version, Live: s.Live,
 		Objects: s.objects, Machines: s.machines, Kubelets: s.kubelets, Configs: s.configs,
-		Gaps: s.gaps, Foreign: s.foreign, Looked: slices.Sorted(maps.Keys(s.looked)),
+		Gaps: s.gaps, Foreign: s.foreign, Own: s.own, Looked: slices.Sorted(maps.Keys(s.looked)),
 	}
 	for _, c := range s.components {
 		if !c.Flags.Complete {
@@ -53,7 +55,7 @@ func (s *Snapshot) Facts() Facts {
 // Restore builds the Snapshot that gave the facts. What was missing then is in their
 // gaps; nothing is added. Of two objects with one Ref the first stays.
 func Restore(f Facts) *Snapshot {
-	b := NewBuilder(f.Name, f.Live)
+	b := NewBuilder(f.Name, f.Live, f.Own...)
 	b.SetVersion(f.Version)
 	for _, o := range f.Objects {
 		if b.s.byRef[o.Ref] == nil {
@@ -79,6 +81,8 @@ func PodSpecOf(value any) *corev1.PodSpec {
 	if pod, ok := value.(*corev1.Pod); ok {
 		return &pod.Spec
 	}
-	_, spec, _ := template(&Object{Value: value})
-	return spec
+	if all := templates(&Object{Value: value}); len(all) == 1 {
+		return all[0].spec
+	}
+	return nil
 }

@@ -35,6 +35,8 @@ const (
 	AuthorizationFile  Need = "config:authorization"
 	ABACFile           Need = "config:abac"
 	AdmissionFile      Need = "config:admission"
+	// OwnWorkloads are the objects of all kinds with pod templates that the user named.
+	OwnWorkloads Need = "workloads:own"
 	// Input is a file or document that was given and could not be read.
 	Input Need = "input"
 )
@@ -91,12 +93,12 @@ const (
 )
 
 // Workloads are all the kinds that make pods, and pods.
-var Workloads = append([]Need{Pods, Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicationCtrls}, customWorkloads()...)
+var Workloads = append([]Need{Pods, Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicationCtrls, OwnWorkloads}, customWorkloads()...)
 
 func customWorkloads() []Need {
 	var out []Need
 	for _, k := range CustomKinds {
-		if k.Template != "" {
+		if len(k.Templates) > 0 {
 			out = append(out, k.Need)
 		}
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"path"
 	"slices"
@@ -37,6 +38,7 @@ type Snapshot struct {
 	looked     map[Need]bool
 	noFlagz    string
 	foreign    map[string]int
+	own        []CustomKind
 
 	bindings   []*Binding
 	boundTo    map[Subject][]*Binding
@@ -95,6 +97,15 @@ func (s *Snapshot) Machines() []*Machine { return s.machines }
 // Foreign counts the objects of kinds that no control knows, as "Kind of group/version".
 func (s *Snapshot) Foreign() map[string]int { return s.foreign }
 
+// Own are the kinds that the user named beside those that controls know.
+func (s *Snapshot) Own() []CustomKind { return s.own }
+
+// FindCustom returns the kind of an object that is no part of Kubernetes itself, and
+// whether it is read.
+func (s *Snapshot) FindCustom(apiVersion, kind string) (CustomKind, bool) {
+	return findCustom(s.own, apiVersion, kind)
+}
+
 // A Builder collects facts for a Snapshot. Its methods are not safe for concurrent
 // use; adapters that read concurrently add from one goroutine.
 type Builder struct {
@@ -102,14 +113,23 @@ type Builder struct {
 	flagz []*Component
 }
 
-// NewBuilder starts a snapshot of the named cluster.
-func NewBuilder(name string, live bool) *Builder {
+// NewBuilder starts a snapshot of the named cluster, which takes own kinds beside those
+// that controls know.
+func NewBuilder(name string, live bool, own ...CustomKind) *Builder {
 	return &Builder{s: Snapshot{
-		Name: name, Live: live,
+		Name: name, Live: live, own: own,
 		byRef:  map[Ref]*Object{},
 		byKind: map[string][]*Object{},
 		looked: map[Need]bool{},
 	}}
+}
+
+// Own are the kinds that the user named.
+func (b *Builder) Own() []CustomKind { return b.s.own }
+
+// FindCustom is that of the Snapshot.
+func (b *Builder) FindCustom(apiVersion, kind string) (CustomKind, bool) {
+	return b.s.FindCustom(apiVersion, kind)
 }
 
 // SetVersion records the API server's version.
@@ -216,10 +236,24 @@ func (b *Builder) Snapshot() *Snapshot {
 	s.gaps = slices.DeleteFunc(s.gaps, func(g Gap) bool {
 		return g.Need == KubeletConfig && slices.ContainsFunc(s.kubelets, func(k *Kubelet) bool { return k.Node == g.Scope })
 	})
+	s.missingTemplates()
 	if s.Live {
 		s.missing()
 	}
 	return s
+}
+
+// missingTemplates records as gaps own kinds of which no object has a pod template: they
+// have it elsewhere than the user said.
+func (s *Snapshot) missingTemplates() {
+	for _, k := range s.own {
+		objects := s.byKind[k.Name()]
+		if len(objects) == 0 || slices.ContainsFunc(objects, func(o *Object) bool { return len(templates(o)) > 0 }) {
+			continue
+		}
+		s.gaps = append(s.gaps, Gap{Need: OwnWorkloads, Reason: fmt.Sprintf(
+			"%s: none of %d has a pod template at %s", k.Need, len(objects), strings.Join(k.Templates, " or "))})
+	}
 }
 
 // index orders the facts and joins them.
@@ -331,34 +365,40 @@ func (s *Snapshot) indexPods() {
 			byUID[o.Meta.UID] = o
 		}
 	}
-	// top follows controllers upwards: pod, ReplicaSet, Deployment.
+	// top follows controllers upwards, pod, ReplicaSet, Deployment, to the last one that
+	// has a template: a Gateway owns the Deployment of its proxies, and says nothing of it.
 	top := func(o *Object) *Object {
+		last := o
 		for range 8 { // deeper chains are cycles
 			ref := metav1.GetControllerOfNoCopy(o.Meta)
 			if ref == nil || byUID[ref.UID] == nil {
-				return o
+				break
 			}
-			o = byUID[ref.UID]
+			if o = byUID[ref.UID]; len(templates(o)) > 0 {
+				last = o
+			}
 		}
-		return o
+		return last
 	}
 
-	templates := map[*Object]*PodSpec{}
+	made := map[*Object][]*PodSpec{}
 	for _, o := range s.objects {
-		meta, spec, path := template(o)
-		if spec == nil || top(o) != o {
+		all := templates(o)
+		if len(all) == 0 || top(o) != o {
 			continue
 		}
-		p := newPodSpec(o, path, meta, spec)
-		templates[o] = p
-		s.pods = append(s.pods, p)
+		for _, t := range all {
+			p := newPodSpec(o, t.path, t.meta, t.spec)
+			made[o] = append(made[o], p)
+			s.pods = append(s.pods, p)
+		}
 	}
 	for o, pod := range All[*corev1.Pod](s, "Pod") {
 		if !Active(pod) {
 			continue
 		}
 		p := newPodSpec(o, "spec", o.Meta, &pod.Spec)
-		if owner := templates[top(o)]; owner != nil {
+		if owner := maker(made[top(o)], p); owner != nil {
 			p.Of = owner
 			owner.Running = append(owner.Running, o)
 		}
@@ -370,35 +410,69 @@ func (s *Snapshot) indexPods() {
 	}
 }
 
-// template returns the pod template that an object carries and the path of its spec.
-func template(o *Object) (*metav1.ObjectMeta, *corev1.PodSpec, string) {
+// maker is the template that a running pod was made of: the one that its controller has,
+// and of several the first with the pod's containers and images.
+func maker(of []*PodSpec, pod *PodSpec) *PodSpec {
+	if len(of) == 1 {
+		return of[0]
+	}
+	images := map[string]string{}
+	for _, c := range pod.Containers {
+		images[c.Name] = c.Image
+	}
+	i := slices.IndexFunc(of, func(t *PodSpec) bool {
+		return !slices.ContainsFunc(t.Containers, func(c Container) bool {
+			image, ok := images[c.Name]
+			return !ok || image != c.Image
+		})
+	})
+	if i < 0 {
+		return nil
+	}
+	return of[i]
+}
+
+// A podTemplate is where an object says what its pods are; path is that of the spec.
+type podTemplate struct {
+	meta *metav1.ObjectMeta
+	spec *corev1.PodSpec
+	path string
+}
+
+// templates returns the pod templates that an object carries.
+func templates(o *Object) []podTemplate {
+	one := func(t *corev1.PodTemplateSpec, path string) []podTemplate {
+		return []podTemplate{{&t.ObjectMeta, &t.Spec, path}}
+	}
 	const usual = "spec.template.spec"
 	switch v := o.Value.(type) {
 	case *appsv1.Deployment:
-		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		return one(&v.Spec.Template, usual)
 	case *appsv1.ReplicaSet:
-		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		return one(&v.Spec.Template, usual)
 	case *appsv1.StatefulSet:
-		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		return one(&v.Spec.Template, usual)
 	case *appsv1.DaemonSet:
-		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		return one(&v.Spec.Template, usual)
 	case *batchv1.Job:
-		return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+		return one(&v.Spec.Template, usual)
 	case *batchv1.CronJob:
-		t := &v.Spec.JobTemplate.Spec.Template
-		return &t.ObjectMeta, &t.Spec, "spec.jobTemplate.spec.template.spec"
+		return one(&v.Spec.JobTemplate.Spec.Template, "spec.jobTemplate.spec.template.spec")
 	case *corev1.ReplicationController:
 		if v.Spec.Template != nil {
-			return &v.Spec.Template.ObjectMeta, &v.Spec.Template.Spec, usual
+			return one(v.Spec.Template, usual)
 		}
 	case *corev1.PodTemplate:
-		return &v.Template.ObjectMeta, &v.Template.Spec, "template.spec"
+		return one(&v.Template, "template.spec")
 	case *Custom:
-		if v.Template != nil {
-			return &v.Template.ObjectMeta, &v.Template.Spec, v.TemplatePath + ".spec"
+		var out []podTemplate
+		for i := range v.Templates {
+			t := &v.Templates[i]
+			out = append(out, podTemplate{&t.Template.ObjectMeta, &t.Template.Spec, t.Path + ".spec"})
 		}
+		return out
 	}
-	return nil, nil, ""
+	return nil
 }
 
 // indexComponents derives the instances of each component from static pods and

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,10 +19,10 @@ import (
 // An extra is a kind that a cluster may not have, or has in a version that is not known
 // beforehand. It is listed in the version that the server prefers, in JSON.
 type extra struct {
-	need       cluster.Need
-	kind       string
-	namespaced bool
-	parse      func(raw []byte) (metav1.Object, error)
+	need    cluster.Need
+	kind    string
+	version string // the only one to list; empty means the preferred one
+	parse   func(raw []byte) (metav1.Object, error)
 }
 
 func typed[T any, P interface {
@@ -33,57 +34,84 @@ func typed[T any, P interface {
 }
 
 // extras are Kubernetes' own kinds that became stable late, with the same fields as in
-// their last beta, and all kinds beside Kubernetes' own.
-var extras = func() []extra {
-	out := []extra{
-		{cluster.MutatingPolicies, "MutatingAdmissionPolicy", false, typed[admissionv1.MutatingAdmissionPolicy]},
-		{cluster.MutatingPolicyBindings, "MutatingAdmissionPolicyBinding", false, typed[admissionv1.MutatingAdmissionPolicyBinding]},
-		{cluster.DeviceClaims, "ResourceClaim", true, typed[resourcev1.ResourceClaim]},
-		{cluster.DeviceClaimTemplates, "ResourceClaimTemplate", true, typed[resourcev1.ResourceClaimTemplate]},
-	}
-	for _, k := range cluster.CustomKinds {
-		out = append(out, extra{k.Need, k.Name(), k.Namespaced, func(raw []byte) (metav1.Object, error) { return k.ParseCustom(raw) }})
+// their last beta, and the kinds beside Kubernetes' own that controls know.
+var extras = append([]extra{
+	{need: cluster.MutatingPolicies, kind: "MutatingAdmissionPolicy", parse: typed[admissionv1.MutatingAdmissionPolicy]},
+	{need: cluster.MutatingPolicyBindings, kind: "MutatingAdmissionPolicyBinding", parse: typed[admissionv1.MutatingAdmissionPolicyBinding]},
+	{need: cluster.DeviceClaims, kind: "ResourceClaim", parse: typed[resourcev1.ResourceClaim]},
+	{need: cluster.DeviceClaimTemplates, kind: "ResourceClaimTemplate", parse: typed[resourcev1.ResourceClaimTemplate]},
+}, ofKinds(cluster.CustomKinds)...)
+
+func ofKinds(kinds []cluster.CustomKind) []extra {
+	var out []extra
+	for _, k := range kinds {
+		parse := func(raw []byte) (metav1.Object, error) { return k.ParseCustom(raw) }
+		out = append(out, extra{k.Need, k.Name(), k.Version, parse})
 	}
 	return out
-}()
+}
+
+// allExtras are those and the kinds that the user named.
+func (r *reader) allExtras() []extra { return slices.Concat(extras, ofKinds(r.own)) }
 
 // extras reads what the cluster has of them. A group that the server does not know holds
 // nothing; that is asked first, because a server refuses what it does not know with the
 // same words as what one may not see.
 func (r *reader) extras(ctx context.Context) error {
+	if r.wants(cluster.OwnWorkloads) {
+		r.looked(cluster.OwnWorkloads) // but for those that leave a gap
+	}
 	groups, err := r.groups(ctx)
 	if err != nil {
-		for _, e := range extras {
-			if !r.wants(e.need) {
-				continue
-			}
-			if err := r.fault(fmt.Errorf("asking which kinds there are: %w", err), e.need, ""); err != nil {
-				return err
-			}
-		}
-		return nil
+		err = fmt.Errorf("asking which kinds there are: %w", err)
 	}
-	for _, e := range extras {
+	for _, e := range r.allExtras() {
 		if !r.wants(e.need) {
 			continue
 		}
-		group, name := e.need.GroupResource()
-		served := false
-		for _, gv := range groups[group] {
-			if served, err = r.serves(ctx, gv, name); err != nil || served {
-				if err == nil {
-					err = r.listExtra(ctx, e, gv, name)
-				}
-				break
-			}
+		fault := err
+		if fault == nil {
+			fault = r.extra(ctx, e, groups)
 		}
+		switch {
+		case fault != nil:
+			if fatal := r.fault(fault, e.need, ""); fatal != nil {
+				return fatal
+			}
+		case !r.isOwn(e.need):
+			r.looked(e.need)
+		}
+	}
+	return nil
+}
+
+// extra lists one of them in the first version that has it.
+func (r *reader) extra(ctx context.Context, e extra, groups map[string][]string) error {
+	group, name := e.need.GroupResource()
+	other := ""
+	for _, gv := range groups[group] {
+		resources, err := r.resources(ctx, gv)
 		if err != nil {
-			if err := r.fault(err, e.need, ""); err != nil {
-				return err
-			}
-			continue
+			return err
 		}
-		r.looked(e.need)
+		i := slices.IndexFunc(resources, func(res metav1.APIResource) bool { return res.Name == name })
+		switch _, version, _ := strings.Cut(gv, "/"); {
+		case i >= 0 && (e.version == "" || e.version == version):
+			return r.listExtra(ctx, e, gv, name, resources[i].Namespaced)
+		case i >= 0:
+			other = fmt.Sprintf("the server has it in %s and not in %s", version, e.version)
+		case other == "" && r.isOwn(e.need):
+			// Whoever wrote the plural wrong must not be told that there are none.
+			i = slices.IndexFunc(resources, func(res metav1.APIResource) bool {
+				return res.Name != name && res.Kind+"."+group == e.kind && !strings.Contains(res.Name, "/")
+			})
+			if i >= 0 {
+				other = fmt.Sprintf("the server calls the resource of %s %s", e.kind, resources[i].Name)
+			}
+		}
+	}
+	if other != "" {
+		return errors.New(other)
 	}
 	return nil
 }
@@ -111,27 +139,27 @@ func (r *reader) groups(ctx context.Context) (map[string][]string, error) {
 	return out, nil
 }
 
-// serves reports whether a version of a group has the resource.
-func (r *reader) serves(ctx context.Context, groupVersion, resource string) (bool, error) {
-	raw, ok := r.discovered[groupVersion]
-	if !ok {
-		var err error
-		if raw, err = r.core().Get().AbsPath("/apis/"+groupVersion).SetHeader("Accept", "application/json").DoRaw(ctx); err != nil {
-			return false, err
-		}
-		r.discovered[groupVersion] = raw
+// resources are those of a version of a group.
+func (r *reader) resources(ctx context.Context, groupVersion string) ([]metav1.APIResource, error) {
+	if known, ok := r.discovered[groupVersion]; ok {
+		return known, nil
+	}
+	raw, err := r.core().Get().AbsPath("/apis/"+groupVersion).SetHeader("Accept", "application/json").DoRaw(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var list metav1.APIResourceList
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return false, fmt.Errorf("/apis/%s is not the list of resources that it should be", groupVersion)
+		return nil, fmt.Errorf("/apis/%s is not the list of resources that it should be", groupVersion)
 	}
-	return slices.ContainsFunc(list.APIResources, func(res metav1.APIResource) bool { return res.Name == resource }), nil
+	r.discovered[groupVersion] = list.APIResources
+	return list.APIResources, nil
 }
 
 // listExtra reads all pages of one kind.
-func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource string) error {
+func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource string, namespaced bool) error {
 	path := "/apis/" + groupVersion
-	if e.namespaced && r.opts.Namespace != "" {
+	if namespaced && r.opts.Namespace != "" {
 		path += "/namespaces/" + r.opts.Namespace
 	}
 	path += "/" + resource
@@ -157,7 +185,7 @@ func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource 
 		for _, item := range list.Items {
 			o, err := e.parse(item)
 			if err != nil {
-				r.b.Gap(cluster.Gap{Need: e.need, Reason: "one of them is not what it should be"})
+				r.gap(e.need, "", "one of them is not what it should be")
 				continue
 			}
 			r.b.Add(groupVersion, e.kind, o, cluster.Source{Origin: path})

@@ -130,7 +130,9 @@ type reader struct {
 	count int
 	nodes []string
 	// discovered are the servers' answers about its versions; only extras uses it.
-	discovered map[string][]byte
+	discovered map[string][]metav1.APIResource
+	// own are the kinds that the user named.
+	own []cluster.CustomKind
 	// nodesListed tells a cluster without nodes from one that does not show them.
 	nodesListed bool
 }
@@ -157,7 +159,7 @@ func Read(ctx context.Context, config *rest.Config, b *cluster.Builder, opts Opt
 	if r.wants(cluster.APIServerFlags) {
 		jobs = append(jobs, r.flagz)
 	}
-	if slices.ContainsFunc(extras, func(e extra) bool { return r.wants(e.need) }) {
+	if slices.ContainsFunc(r.allExtras(), func(e extra) bool { return r.wants(e.need) }) {
 		jobs = append(jobs, r.extras)
 	}
 	for _, res := range resources {
@@ -182,8 +184,13 @@ var tabled = map[cluster.Need]string{cluster.Secrets: "secrets", cluster.ConfigM
 // through it.
 func (r *reader) wants(need cluster.Need) bool {
 	return r.opts.Needs == nil || slices.ContainsFunc(r.opts.Needs, func(n cluster.Need) bool {
-		return n == need || slices.Contains(through[n], need)
+		return n == need || slices.Contains(through[n], need) || n == cluster.OwnWorkloads && r.isOwn(need)
 	})
+}
+
+// isOwn reports whether a need is one of the kinds that the user named.
+func (r *reader) isOwn(need cluster.Need) bool {
+	return slices.ContainsFunc(r.own, func(k cluster.CustomKind) bool { return k.Need == need })
 }
 
 // through are the objects in which other facts are found: flags in the static pods of
@@ -206,7 +213,7 @@ func newReader(config *rest.Config, b *cluster.Builder, opts Options) (*reader, 
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	r := &reader{opts: opts, config: config, http: client, b: b, clients: map[schema.GroupVersion]*rest.RESTClient{}, discovered: map[string][]byte{}}
+	r := &reader{opts: opts, config: config, http: client, b: b, own: b.Own(), clients: map[schema.GroupVersion]*rest.RESTClient{}, discovered: map[string][]metav1.APIResource{}}
 	for _, res := range resources {
 		if r.clients[res.gv] != nil {
 			continue
@@ -352,8 +359,16 @@ func (r *reader) fault(err error, need cluster.Need, scope string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.b.Gap(cluster.Gap{Need: need, Scope: scope, Reason: reason})
+	r.gap(need, scope, reason)
 	return nil
+}
+
+// gap records one; the lock is held.
+func (r *reader) gap(need cluster.Need, scope, reason string) {
+	if r.isOwn(need) {
+		need, reason = cluster.OwnWorkloads, string(need)+": "+reason
+	}
+	r.b.Gap(cluster.Gap{Need: need, Scope: scope, Reason: reason})
 }
 
 // kubelets asks every kubelet for its effective configuration, through the API server.

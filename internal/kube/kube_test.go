@@ -66,14 +66,14 @@ func status(code int, reason metav1.StatusReason) http.HandlerFunc {
 	}
 }
 
-func read(t *testing.T, answers map[string]http.HandlerFunc, opts Options) (*cluster.Snapshot, *server, error) {
+func read(t *testing.T, answers map[string]http.HandlerFunc, opts Options, own ...cluster.CustomKind) (*cluster.Snapshot, *server, error) {
 	t.Helper()
 	all := map[string]http.HandlerFunc{"/version": object(`{"gitVersion":"v1.36.3"}`)}
 	maps.Copy(all, answers)
 	s := &server{answers: all}
 	ts := httptest.NewServer(s)
 	t.Cleanup(ts.Close)
-	b := cluster.NewBuilder("test", true)
+	b := cluster.NewBuilder("test", true, own...)
 	err := Read(t.Context(), &rest.Config{Host: ts.URL}, b, opts)
 	return b.Snapshot(), s, err
 }
@@ -109,6 +109,56 @@ func TestWhatMayNotBeReadIsAGap(t *testing.T) {
 	}
 	if s.Version != "v1.36.3" {
 		t.Errorf("version is %q", s.Version)
+	}
+}
+
+// TestOwnKinds: a kind that the user named is listed in the version that the server
+// prefers; what is not as the user said is a gap, and what is not there is none.
+func TestOwnKinds(t *testing.T) {
+	const (
+		groups = `{"kind":"APIGroupList","groups":[{"name":"batch.volcano.sh","versions":[{"groupVersion":"batch.volcano.sh/v1"},{"groupVersion":"batch.volcano.sh/v2"}],"preferredVersion":{"groupVersion":"batch.volcano.sh/v2"}}]}`
+		served = `{"kind":"APIResourceList","resources":[{"name":"jobs/status","kind":"Job"},{"name":"jobs","kind":"Job","namespaced":true}]}`
+		none   = `{"kind":"APIResourceList","resources":[]}`
+		list   = `{"items":[{"metadata":{"name":"a","namespace":"ml"},"spec":{"template":{"spec":{"containers":[{"name":"c"}]}}}}]}`
+	)
+	for _, tt := range []struct {
+		name, group, resource, version string
+		v1, v2                         string
+		items                          http.HandlerFunc
+		pods                           int
+		gap                            string
+	}{
+		{"it is listed", "batch.volcano.sh", "jobs", "", served, served, object(list), 1, ""},
+		{"the version is the user's", "batch.volcano.sh", "jobs", "v1", served, none, object(list), 1, ""},
+		{"the server has another version", "batch.volcano.sh", "jobs", "v1", none, served, object(list), 0, "jobs.batch.volcano.sh: the server has it in v2 and not in v1"},
+		{"the plural is wrong", "batch.volcano.sh", "job", "", served, served, object(list), 0, "job.batch.volcano.sh: the server calls the resource of Job.batch.volcano.sh jobs"},
+		{"the group is not served", "other.example", "jobs", "", served, served, object(list), 0, ""},
+		{"the kind is not served", "batch.volcano.sh", "jobs", "", none, none, object(list), 0, ""},
+		{"it may not be listed", "batch.volcano.sh", "jobs", "", served, served, status(http.StatusForbidden, metav1.StatusReasonForbidden), 0, "jobs.batch.volcano.sh: the credential may not list it (403)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			kind, err := cluster.OwnWorkload(tt.group, "Job", tt.resource, tt.version, []string{"spec.template"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, _, err := read(t, map[string]http.HandlerFunc{
+				"/apis": object(groups), "/apis/batch.volcano.sh/v1": object(tt.v1), "/apis/batch.volcano.sh/v2": object(tt.v2),
+				"/apis/batch.volcano.sh/v1/jobs": tt.items, "/apis/batch.volcano.sh/v2/jobs": tt.items,
+			}, Options{Needs: []cluster.Need{cluster.OwnWorkloads}}, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if tt.gap != "" {
+				want = []string{"workloads:own: " + tt.gap}
+			}
+			if diff := cmp.Diff(want, gaps(s, cluster.OwnWorkloads)); diff != "" {
+				t.Errorf("gaps (-want +got):\n%s", diff)
+			}
+			if len(s.Pods()) != tt.pods || !s.Looked(cluster.OwnWorkloads) {
+				t.Errorf("%d pods, want %d; looked: %t", len(s.Pods()), tt.pods, s.Looked(cluster.OwnWorkloads))
+			}
+		})
 	}
 }
 

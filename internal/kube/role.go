@@ -11,9 +11,10 @@ import (
 
 // Rules are the permissions with which Read reads the needs, and no others. What only
 // machines tell takes none. Rules are ordered by group, resources within them by name.
-// What is left out is not among them, also where other facts are found through it.
-func Rules(needs []cluster.Need, leaveOut ...cluster.Need) []rbacv1.PolicyRule {
-	r := &reader{opts: Options{Needs: needs}}
+// Own are the kinds that the user named. What is left out is not among them, also where
+// other facts are found through it.
+func Rules(needs []cluster.Need, own []cluster.CustomKind, leaveOut ...cluster.Need) []rbacv1.PolicyRule {
+	r := &reader{opts: Options{Needs: needs}, own: own}
 	if r.opts.Needs == nil {
 		r.opts.Needs = []cluster.Need{}
 	}
@@ -30,7 +31,7 @@ func Rules(needs []cluster.Need, leaveOut ...cluster.Need) []rbacv1.PolicyRule {
 	for need := range tabled {
 		list(need)
 	}
-	for _, e := range extras {
+	for _, e := range r.allExtras() {
 		list(e.need)
 	}
 	var rules []rbacv1.PolicyRule

@@ -338,7 +338,7 @@ func (r *Reader) typed(file string, root *yaml.Node, at func(*yaml.Node) spot) (
 		}
 	}
 	gvk := schema.FromAPIVersionAndKind(apiVersion, kind)
-	if _, custom := cluster.FindCustom(apiVersion, kind); custom || apiconfig.Known(apiVersion, kind) || !kinds.Recognizes(gvk) {
+	if _, custom := r.b.FindCustom(apiVersion, kind); custom || apiconfig.Known(apiVersion, kind) || !kinds.Recognizes(gvk) {
 		return 0, false
 	}
 	obj, err := kinds.New(gvk)
@@ -552,7 +552,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 	if apiconfig.Known(h.APIVersion, h.Kind) {
 		return r.config(src, data)
 	}
-	if k, ok := cluster.FindCustom(h.APIVersion, h.Kind); ok {
+	if k, ok := r.b.FindCustom(h.APIVersion, h.Kind); ok {
 		return r.custom(k, h.APIVersion, src, data)
 	}
 

@@ -37,7 +37,7 @@ func subjectOf(s *cluster.Snapshot, o *cluster.Object) *subject {
 	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
 	if c, ok := o.Value.(*cluster.Custom); ok {
 		gvk.Kind = c.TypeMeta.Kind
-		if k, ok := cluster.FindCustom(o.APIVersion, gvk.Kind); ok {
+		if k, ok := s.FindCustom(o.APIVersion, gvk.Kind); ok {
 			_, gvr.Resource = k.Need.GroupResource()
 		}
 	}
@@ -129,7 +129,7 @@ func content(o *cluster.Object, gvk schema.GroupVersionKind) (*unstructured.Unst
 		}
 		unknown = append(unknown, []string{"status"})
 		if v.Content == nil {
-			unknown = append(unknown, []string{"spec"}) // only the template was kept
+			unknown = append(unknown, []string{"spec"}) // only the templates were kept
 		}
 		for k, field := range v.Content {
 			if _, ok := u.Object[k]; !ok {

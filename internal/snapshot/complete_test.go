@@ -94,9 +94,9 @@ func everyConfig(t *testing.T) []*cluster.Config {
 func TestNothingIsLost(t *testing.T) {
 	custom := filled[cluster.Custom]()
 	custom.TypeMeta = metav1.TypeMeta{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout"}
-	custom.TemplatePath = "spec.template"
-	custom.Template.Spec = corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}}
-	custom.ManagedFields, custom.Template.ManagedFields = nil, nil
+	custom.Templates[0].Path = "spec.template"
+	custom.Templates[0].Template.Spec = corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}}
+	custom.ManagedFields, custom.Templates[0].Template.ManagedFields = nil, nil
 	custom.Content = map[string]any{"a": []any{"b", true}}
 	pod := &corev1.Pod{ObjectMeta: *filled[metav1.ObjectMeta](), Spec: corev1.PodSpec{NodeName: "n", HostPID: true}}
 	pod.ManagedFields = nil

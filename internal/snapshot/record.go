@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -45,8 +44,8 @@ type keys struct {
 }
 
 type custom struct {
-	Content  map[string]any          `json:"content,omitempty"`
-	Template *corev1.PodTemplateSpec `json:"template,omitempty"`
+	Content   map[string]any           `json:"content,omitempty"`
+	Templates []cluster.CustomTemplate `json:"templates,omitempty"`
 }
 
 type machine struct {
@@ -127,9 +126,11 @@ func encodeObject(obj *cluster.Object, o Options) (*object, error) {
 		r.Meta, r.Keys = obj.Meta, &keys{"", v.Keys, v.KeysKnown}
 		return r, nil
 	case *cluster.Custom:
-		r.Meta, r.Custom = obj.Meta, &custom{Content: v.Content, Template: v.Template.DeepCopy()}
-		if r.Custom.Template != nil {
-			o.Pod(&r.Custom.Template.Spec)
+		r.Meta, r.Custom = obj.Meta, &custom{Content: v.Content}
+		for _, t := range v.Templates {
+			clean := cluster.CustomTemplate{Path: t.Path, Template: *t.Template.DeepCopy()}
+			o.Pod(&clean.Template.Spec)
+			r.Custom.Templates = append(r.Custom.Templates, clean)
 		}
 		return r, nil
 	}
@@ -163,7 +164,7 @@ func encodeConfig(c *cluster.Config) *config {
 func (r *record) decode(f *cluster.Facts) error {
 	switch {
 	case r.Object != nil:
-		o, err := r.Object.decode()
+		o, err := r.Object.decode(f.Own)
 		if err != nil {
 			return err
 		}
@@ -210,7 +211,7 @@ func (c *config) decode() (*cluster.Config, error) {
 	return out, nil
 }
 
-func (o *object) decode() (*cluster.Object, error) {
+func (o *object) decode(own []cluster.CustomKind) (*cluster.Object, error) {
 	out := &cluster.Object{APIVersion: o.APIVersion, Source: o.Source, Meta: o.Meta}
 	switch {
 	case o.Keys != nil && o.Meta != nil && o.Kind == "Secret":
@@ -218,13 +219,13 @@ func (o *object) decode() (*cluster.Object, error) {
 	case o.Keys != nil && o.Meta != nil && o.Kind == "ConfigMap":
 		out.Value = &cluster.ConfigMapFacts{Keys: o.Keys.Names, KeysKnown: o.Keys.Known}
 	case o.Custom != nil && o.Meta != nil:
-		c := &cluster.Custom{ObjectMeta: *o.Meta, Content: o.Custom.Content, Template: o.Custom.Template}
-		i := slices.IndexFunc(cluster.CustomKinds, func(k cluster.CustomKind) bool { return k.Name() == o.Kind })
+		c := &cluster.Custom{ObjectMeta: *o.Meta, Content: o.Custom.Content, Templates: o.Custom.Templates}
+		kinds := slices.Concat(cluster.CustomKinds, own)
+		i := slices.IndexFunc(kinds, func(k cluster.CustomKind) bool { return k.Name() == o.Kind })
 		if i < 0 {
 			return nil, fmt.Errorf("kind %.80q is not known", o.Kind)
 		}
-		c.TypeMeta = metav1.TypeMeta{APIVersion: o.APIVersion, Kind: cluster.CustomKinds[i].Kind}
-		c.TemplatePath = cluster.CustomKinds[i].Template
+		c.TypeMeta = metav1.TypeMeta{APIVersion: o.APIVersion, Kind: kinds[i].Kind}
 		out.Value, out.Meta = c, &c.ObjectMeta
 	case o.Value != nil && o.Kind != "Secret" && o.Kind != "ConfigMap":
 		gv, err := schema.ParseGroupVersion(o.APIVersion)

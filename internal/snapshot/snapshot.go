@@ -18,6 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,8 +51,10 @@ type Header struct {
 	LeftOut []string `json:"leftOut"`
 	// Foreign counts the objects of kinds that are not known, which are left out.
 	Foreign map[string]int `json:"foreign,omitempty"`
-	Looked  []cluster.Need `json:"looked"`
-	Gaps    []cluster.Gap  `json:"gaps"`
+	// Own are the kinds with pod templates that the user named then.
+	Own    []cluster.CustomKind `json:"own,omitempty"`
+	Looked []cluster.Need       `json:"looked"`
+	Gaps   []cluster.Gap        `json:"gaps"`
 }
 
 // leftOut is what no file holds.
@@ -77,7 +81,7 @@ func Write(w io.Writer, s *cluster.Snapshot, o Options) error {
 	h := Header{
 		Format: Format, Bulwark: o.Bulwark, Taken: o.Taken.UTC().Truncate(time.Second),
 		Cluster: f.Name, Version: f.Version, Live: f.Live, Counts: map[string]int{}, LeftOut: leftOut,
-		Foreign: f.Foreign, Looked: f.Looked, Gaps: f.Gaps,
+		Foreign: f.Foreign, Own: f.Own, Looked: f.Looked, Gaps: f.Gaps,
 	}
 	records, err := encode(f, o, h.Counts)
 	if err != nil {
@@ -112,13 +116,20 @@ func Is(start []byte) bool {
 	return n == len(want) && bytes.Equal(have, want)
 }
 
-// Read reads a snapshot, of a file of size bytes.
-func Read(in io.Reader, size int64) (*cluster.Snapshot, Header, error) {
+// Read reads a snapshot, of a file of size bytes. Own kinds that it was taken without are
+// gaps of it.
+func Read(in io.Reader, size int64, own ...cluster.CustomKind) (*cluster.Snapshot, Header, error) {
 	h, lines, err := open(in, size)
 	if err != nil {
 		return nil, h, err
 	}
-	f := cluster.Facts{Name: h.Cluster, Version: h.Version, Live: h.Live, Foreign: h.Foreign, Looked: h.Looked, Gaps: h.Gaps}
+	f := cluster.Facts{Name: h.Cluster, Version: h.Version, Live: h.Live, Foreign: h.Foreign, Own: h.Own, Looked: h.Looked, Gaps: h.Gaps}
+	for _, k := range own {
+		same := func(have cluster.CustomKind) bool { return reflect.DeepEqual(have, k) }
+		if !slices.ContainsFunc(h.Own, same) {
+			f.Gaps = append(f.Gaps, cluster.Gap{Need: cluster.OwnWorkloads, Reason: string(k.Need) + ": the snapshot was taken without it, or with another template"})
+		}
+	}
 	for n := 1; ; n++ {
 		line, err := lines.next()
 		if err != nil {

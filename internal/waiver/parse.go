@@ -21,12 +21,15 @@ const FileName = ".bulwark.yaml"
 const (
 	MaxFileSize = 4 << 20
 	maxWaivers  = 20_000
+	maxKinds    = 1_000
 	maxLine     = 2_000 // bytes of one line of an annotation
 )
 
 // A File is what a .bulwark.yaml says.
 type File struct {
 	Waivers []*Waiver
+	// Workloads are kinds beside Kubernetes' own that make pods.
+	Workloads []cluster.CustomKind
 	// IgnoreAnnotations is set where waivers count only if they stand in the file.
 	IgnoreAnnotations bool
 }
@@ -65,6 +68,22 @@ func Parse(name string, data []byte, known func(pattern string) bool) (*File, er
 					return err
 				}
 				out.Waivers = append(out.Waivers, w)
+			}
+			return nil
+		},
+		"workloads": func(n *yaml.Node) error {
+			if n.Kind != yaml.SequenceNode || len(n.Content) > maxKinds {
+				return p.errorf(n, "workloads: want a list of at most %d", maxKinds)
+			}
+			for _, item := range n.Content {
+				k, err := p.workload(item)
+				if err != nil {
+					return err
+				}
+				if slices.ContainsFunc(out.Workloads, func(have cluster.CustomKind) bool { return have.Name() == k.Name() }) {
+					return p.errorf(item, "workload: %s stands twice", k.Name())
+				}
+				out.Workloads = append(out.Workloads, k)
 			}
 			return nil
 		},
@@ -166,6 +185,39 @@ func (p *parser) waiver(n *yaml.Node) (*Waiver, error) {
 		return nil, p.errorf(n, "waiver: %w", err)
 	}
 	return w, nil
+}
+
+func (p *parser) workload(n *yaml.Node) (cluster.CustomKind, error) {
+	var group, kind, resource, version string
+	var templates []string
+	err := p.fields(n, "workload", map[string]func(*yaml.Node) error{
+		"group":    p.into(&group, "group"),
+		"kind":     p.into(&kind, "kind"),
+		"resource": p.into(&resource, "resource"),
+		"version":  p.into(&version, "version"),
+		"template": func(n *yaml.Node) error {
+			list := []*yaml.Node{n}
+			if n.Kind == yaml.SequenceNode {
+				list = n.Content
+			}
+			for _, item := range list {
+				text, err := p.text(item, "template")
+				if err != nil {
+					return err
+				}
+				templates = append(templates, text)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return cluster.CustomKind{}, err
+	}
+	k, err := cluster.OwnWorkload(group, kind, resource, version, templates)
+	if err != nil {
+		return k, p.errorf(n, "workload: %w", err)
+	}
+	return k, nil
 }
 
 func (p *parser) selector(n *yaml.Node, s *Selector) error {
