@@ -89,7 +89,7 @@ func Read(r io.Reader, f func(*Event) error) (Unread, error) {
 		if err != nil {
 			return unread, fmt.Errorf("reading gzip: %w", err)
 		}
-		defer z.Close()
+		defer z.Close() //nolint:errcheck // the end of the data has told
 		in = bufio.NewReaderSize(z, 1<<20)
 	}
 	skip := func(line int, err error) {

@@ -136,6 +136,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 	kubeFlags := genericclioptions.NewConfigFlags(true)
 	root.AddGroup(
 		&cobra.Group{ID: "look", Title: "Look:"},
+		&cobra.Group{ID: "ask", Title: "Ask who may do what:"},
 		&cobra.Group{ID: groupPKI, Title: "Certificates:"},
 		&cobra.Group{ID: "lab", Title: "Lab, a real cluster on this machine:"},
 	)
@@ -146,6 +147,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 		newExplain(streams),
 		newControls(streams),
 		newRole(streams),
+		newRights(kubeFlags, streams),
 		newPKI(kubeFlags, streams),
 		newUp(streams),
 		newDown(streams),

@@ -41,6 +41,8 @@ type scanOptions struct {
 
 	// workloads are the kinds that the user named.
 	workloads []cluster.CustomKind
+	// everywhere is set where --namespace does not say where to look.
+	everywhere bool
 	// needs are the facts to read from a cluster; nil means all.
 	needs []cluster.Need
 	// clusterCA are the keys of the CA that the kubeconfig trusts.

@@ -69,6 +69,13 @@ func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
 	return nil
 }
 
+func (o *scanOptions) namespace() string {
+	if o.everywhere {
+		return ""
+	}
+	return *o.kube.Namespace
+}
+
 func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Builder, error) {
 	config, err := o.kube.ToRESTConfig()
 	if err != nil {
@@ -96,7 +103,7 @@ func (o *scanOptions) readCluster(ctx context.Context, p *progress) (*cluster.Bu
 	b := cluster.NewBuilder(name, true, o.workloads...)
 	err = kube.Read(ctx, config, b, kube.Options{
 		Needs:     o.needs,
-		Namespace: *o.kube.Namespace,
+		Namespace: o.namespace(),
 		Progress: func(what string, objects int) {
 			p.say("reading %s from %s: %d objects", what, name, objects)
 		},
@@ -119,12 +126,12 @@ func kubeconfigError(err error) error {
 
 func (o *scanOptions) readFiles(ctx context.Context, paths []string, p *progress) (*cluster.Builder, error) {
 	b := cluster.NewBuilder(strings.Join(paths, " "), false, o.workloads...)
-	r := manifest.NewReader(b, *o.kube.Namespace)
+	r := manifest.NewReader(b, o.namespace())
 	process, err := self()
 	if err != nil {
 		return nil, err
 	}
-	in := &renderer{ctx: ctx, chart: o.chart, namespace: *o.kube.Namespace, reader: r, process: process, progress: p}
+	in := &renderer{ctx: ctx, chart: o.chart, namespace: o.namespace(), reader: r, process: process, progress: p}
 	for _, path := range paths {
 		p.say("reading %s", path)
 		if path == "-" {

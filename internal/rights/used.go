@@ -121,10 +121,13 @@ func (u *Used) Take(e *auditlog.Event) error {
 			u.did(&a, !counted)
 		}
 	}
-	switch {
-	case e.Outcome == auditlog.Denied:
+	if e.Outcome == auditlog.Denied {
 		u.denied(e, !counted)
-	case e.Outcome == auditlog.Allowed:
+		if s := u.subjects[e.Request.User.Name]; s != nil && !counted {
+			s.Requests++
+		}
+	}
+	if e.Outcome == auditlog.Allowed {
 		s := u.did(&e.Request, !counted)
 		if e.Created {
 			made := e.Request
@@ -144,9 +147,13 @@ func (u *Used) signed(e *auditlog.Event) {
 	if verb == "" || e.Signer == "" {
 		return
 	}
-	a := authz.Request(verb, e.Request.Group, "signers", "", e.Signer)
-	a.User = e.Request.User
-	u.did(&a, false)
+	asked := *e
+	asked.Request = authz.Request(verb, e.Request.Group, "signers", "", e.Signer).By(e.Request.User)
+	if e.Refused { // for want of it, as far as the log tells
+		u.denied(&asked, true)
+		return
+	}
+	u.did(&asked.Request, false)
 }
 
 func (u *Used) subject(who *authz.User) *Subject {
@@ -158,7 +165,9 @@ func (u *Used) subject(who *authz.User) *Subject {
 	return s
 }
 
-func (u *Used) wants(who *authz.User) bool { return u.o.Only == nil || slices.Contains(u.o.Only, who.Name) }
+func (u *Used) wants(who *authz.User) bool {
+	return u.o.Only == nil || slices.Contains(u.o.Only, who.Name)
+}
 
 // did records what was allowed. It returns nil where nothing was to be recorded.
 func (u *Used) did(a *authz.Attributes, count bool) *Subject {
@@ -224,7 +233,6 @@ func (u *Used) denied(e *auditlog.Event, count bool) {
 		at = act{verb: "impersonate", resource: "users"}
 	}
 	if r := u.record(s.denied, at); r != nil && count {
-		s.Requests++
 		r.requests++
 	}
 }

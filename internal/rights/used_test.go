@@ -3,6 +3,7 @@ package rights
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -41,9 +42,7 @@ func (l *log) request(user, verb, uri string, more map[string]any) {
 		"user":        map[string]any{"username": user, "groups": []string{"system:authenticated"}},
 		"annotations": map[string]string{"authorization.k8s.io/decision": "allow"}, "responseStatus": map[string]any{"code": 200},
 	}
-	for k, v := range more {
-		e[k] = v
-	}
+	maps.Copy(e, more)
 	line, err := json.Marshal(e)
 	if err != nil {
 		panic(err)
@@ -196,6 +195,12 @@ func TestUsed(t *testing.T) {
 				l.request("ann", "update", "/apis/certificates.k8s.io/v1/certificatesigningrequests/a/approval", map[string]any{"objectRef": object{"apiGroup": "certificates.k8s.io", "resource": "certificatesigningrequests", "subresource": "approval", "name": "a"}, "requestObject": map[string]any{"spec": object{"signerName": "example.com/x"}}})
 			},
 			[]string{"[] approve signers named example.com/x", "[] update certificatesigningrequests/approval named a"},
+		},
+		"who was refused for the signer did not use it": {
+			func(l *log) {
+				l.request("ann", "update", "/apis/certificates.k8s.io/v1/certificatesigningrequests/a/approval", map[string]any{"objectRef": object{"apiGroup": "certificates.k8s.io", "resource": "certificatesigningrequests", "subresource": "approval", "name": "a"}, "requestObject": map[string]any{"spec": object{"signerName": "example.com/x"}}, "responseStatus": map[string]any{"code": 403}})
+			},
+			[]string{"[] update certificatesigningrequests/approval named a"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

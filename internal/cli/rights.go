@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/cluster"
+)
+
+// rightsNeeds are the facts that decide over who may do what: RBAC's, the configuration of
+// other authorizers, and what the Node authorizer looks at.
+var rightsNeeds = append([]cluster.Need{
+	cluster.ServiceAccounts, cluster.Namespaces, cluster.Nodes, cluster.Pods,
+	cluster.APIServerFlags, cluster.AuthorizationFile, cluster.ABACFile,
+}, cluster.RBAC...)
+
+// askOptions are what the commands about rights share: where the facts come from.
+type askOptions struct {
+	files   []string
+	output  string
+	kube    *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+}
+
+func (o *askOptions) addFlags(cmd *cobra.Command, outputs ...string) {
+	f := cmd.Flags()
+	o.fileFlag(f)
+	f.StringVarP(&o.output, "output", "o", outputs[0], "`format`: "+strings.Join(outputs, ", "))
+	o.kube.AddFlags(f)
+	completeContexts(cmd, o.kube)
+	complete(cmd, "output", outputs...)
+}
+
+func (o *askOptions) fileFlag(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "read a `path` instead of the cluster, repeatable: manifests, folders, dumps, a snapshot")
+}
+
+// checkOutput refuses a format that is none of the command's.
+func (o *askOptions) checkOutput(outputs ...string) error {
+	if !slices.Contains(outputs, o.output) {
+		return misuse("", "--output: format %q: want %s", o.output, anyOf(outputs))
+	}
+	return nil
+}
+
+func anyOf(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// read makes a snapshot of what decides over rights.
+func (o *askOptions) read(ctx context.Context, paths []string) (*cluster.Snapshot, error) {
+	p := startProgress(o.streams.ErrOut)
+	defer p.end()
+	s := &scanOptions{kube: o.kube, streams: o.streams, needs: rightsNeeds, everywhere: true}
+	return s.read(ctx, paths, p)
+}
+
+// write prints what is not a table: as JSON, or as the same in YAML.
+func (o *askOptions) write(v any) error {
+	var data []byte
+	var err error
+	switch o.output {
+	case "yaml":
+		data, err = yaml.Marshal(v)
+	default:
+		data, err = jsonText(v, "  ")
+	}
+	if err == nil {
+		_, err = o.streams.Out.Write(data)
+	}
+	if err != nil {
+		return fmt.Errorf("writing to standard output: %w", cause(err))
+	}
+	return nil
+}
+
+// writeText prints a table.
+func (o *askOptions) writeText(text string) error {
+	if _, err := io.WriteString(o.streams.Out, text); err != nil {
+		return fmt.Errorf("writing to standard output: %w", cause(err))
+	}
+	return nil
+}
+
+func (o *askOptions) width() int {
+	width, _ := terminal(o.streams.Out)
+	return width
+}
+
+func jsonText(v any, indent string) ([]byte, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	err := e.Encode(v)
+	return []byte(b.String()), err
+}
+
+// subjectForms say how to name somebody.
+const subjectForms = `A SUBJECT is a user's name; a service account as NAMESPACE/NAME, sa/NAMESPACE/NAME,
+sa/NAME with -n, or system:serviceaccount:NAMESPACE:NAME; node/NAME; or group/NAME for
+somebody of whom no more is known than this group. A user whose name looks like one of
+these is user/NAME. The groups that authentication adds are added.`
+
+// parseSubject reads a SUBJECT.
+func parseSubject(word, namespace string, groups []string) (authz.User, error) {
+	kind, rest, slashed := strings.Cut(word, "/")
+	label := func(s string) bool { return len(validation.IsDNS1123Subdomain(s)) == 0 }
+	account := func(namespace, name string) (authz.User, error) {
+		if !label(namespace) || !label(name) {
+			return authz.User{}, misuse("write sa/NAMESPACE/NAME", "subject %q: no name of a service account", word)
+		}
+		return authz.NewUser(serviceaccount.MakeUsername(namespace, name), groups...), nil
+	}
+	switch {
+	case word == "":
+		return authz.User{}, misuse("", "subject: it is empty")
+	case slashed && kind == "user" && rest != "":
+		return authz.NewUser(rest, groups...), nil
+	case slashed && kind == "group" && rest != "":
+		return authz.NewUser("", append([]string{rest}, groups...)...), nil
+	case slashed && kind == "node" && rest != "":
+		return authz.NewUser("system:node:"+rest, append([]string{"system:nodes"}, groups...)...), nil
+	case slashed && (kind == "sa" || kind == "serviceaccount"):
+		if ns, name, both := strings.Cut(rest, "/"); both {
+			return account(ns, name)
+		}
+		if namespace == "" {
+			return authz.User{}, misuse("write sa/NAMESPACE/NAME, or give -n", "subject %q: a service account is in a namespace", word)
+		}
+		return account(namespace, rest)
+	case slashed && label(kind) && label(rest):
+		return account(kind, rest)
+	}
+	return authz.NewUser(word, groups...), nil
+}
+
+// subjectName is how a subject is shown: "serviceaccount shop/cart", "user ann".
+func subjectName(u authz.User) string {
+	if namespace, name, err := serviceaccount.SplitUsername(u.Name); err == nil {
+		return "serviceaccount " + namespace + "/" + name
+	}
+	if u.Name == "" && len(u.Groups) > 0 {
+		return "group " + u.Groups[0]
+	}
+	return "user " + u.Name
+}
+
+// inWords says where something is.
+func inWords(namespace string) string {
+	if namespace == metav1.NamespaceAll {
+		return "everywhere"
+	}
+	return "in " + namespace
+}
+
+func newRights(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "rights",
+		GroupID: "ask",
+		Short:   "Say what somebody may do, and write it as roles",
+		Example: `  bulwark rights used --audit-log audit.log`,
+	}
+	cmd.AddCommand(newRightsUsed(kubeFlags, streams))
+	return cmd
+}
