@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -160,7 +162,6 @@ func (b *Builder) Add(apiVersion, kind string, obj metav1.Object, src Source) bo
 	o := &Object{
 		Ref:        Ref{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()},
 		APIVersion: apiVersion,
-		Value:      obj,
 		Source:     src,
 	}
 	if _, ok := b.s.byRef[o.Ref]; ok {
@@ -170,14 +171,45 @@ func (b *Builder) Add(apiVersion, kind string, obj metav1.Object, src Source) bo
 	if o.Source.ResourceVersion == "" {
 		o.Source.ResourceVersion = o.Meta.ResourceVersion
 	}
-	switch v := obj.(type) {
-	case *corev1.Secret:
-		o.Value = &SecretFacts{Type: string(v.Type), Keys: keys(v.Data, v.StringData), KeysKnown: true}
-	case *corev1.ConfigMap:
-		o.Value = &ConfigMapFacts{Keys: keys(v.Data, v.BinaryData), KeysKnown: true}
-	}
+	o.Value = factsOf(obj)
 	b.put(o)
 	return true
+}
+
+// factsOf is what a Snapshot keeps of an object.
+func factsOf(obj metav1.Object) any {
+	switch v := obj.(type) {
+	case *corev1.Secret:
+		return &SecretFacts{Type: string(v.Type), Keys: keys(v.Data, v.StringData), KeysKnown: true}
+	case *corev1.ConfigMap:
+		return &ConfigMapFacts{Keys: keys(v.Data, v.BinaryData), KeysKnown: true}
+	}
+	return obj
+}
+
+// Differs reports whether obj, which Add did not take, says something else than the
+// object that was there, as two versions of one manifest do. What the API server
+// writes by itself does not count.
+func (b *Builder) Differs(kind string, obj metav1.Object) bool {
+	there := b.s.byRef[Ref{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}]
+	meta := strip(obj)
+	if there == nil || !maps.Equal(there.Meta.Labels, meta.Labels) || !maps.Equal(there.Meta.Annotations, meta.Annotations) {
+		return true
+	}
+	x, y := reflect.ValueOf(there.Value).Elem(), reflect.ValueOf(factsOf(obj)).Elem()
+	if x.Type() != y.Type() {
+		return true
+	}
+	for i := range x.NumField() {
+		switch x.Type().Field(i).Name {
+		case "TypeMeta", "ObjectMeta", "Status":
+		default:
+			if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // AddSecret takes a Secret whose values were never read.

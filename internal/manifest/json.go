@@ -3,6 +3,8 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -14,6 +16,34 @@ import (
 func isJSON(doc []byte) bool {
 	t := bytes.TrimSpace(doc)
 	return len(t) > 0 && t[0] == '{' && json.Valid(t)
+}
+
+// jsonObjects cuts a stream of JSON objects, such as jq writes, into them; nil where
+// it is anything else.
+func jsonObjects(data []byte) []jsonItem {
+	if isJSON(data) {
+		return []jsonItem{{spot: spot{line: 1}, data: data}}
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return nil
+	}
+	var objects []jsonItem
+	line, from := 1, 0
+	for in := json.NewDecoder(bytes.NewReader(data)); ; {
+		var one json.RawMessage
+		err := in.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil || one[0] != '{' {
+			return nil
+		}
+		end := int(in.InputOffset())
+		start := end - len(one)
+		line += bytes.Count(data[from:start], []byte("\n"))
+		objects = append(objects, jsonItem{spot: spot{line: line}, data: data[start:end]})
+		from = start
+	}
 }
 
 // A jsonItem is one object in a JSON document.

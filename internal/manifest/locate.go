@@ -84,7 +84,7 @@ func (r *Reader) load(name string) bool {
 		if err != nil {
 			return false
 		}
-		data = read
+		data = asUTF8(read)
 	}
 	if maphash.Bytes(seed, data) != in.sum {
 		return false

@@ -104,7 +104,7 @@ func TestLocate(t *testing.T) {
 		"no field at all":             {deployment, "cart", "cipher suites", 2, "apiVersion: apps/v1"},
 		"a bracket that stays open":   {deployment, "cart", "metadata.labels[app", 6, "labels:"},
 		"the second document":         {pod("x") + "--- # next\n" + deployment, "cart", "metadata.name", 10, "name: cart"},
-		"a document on the separator": {pod("x") + "--- {apiVersion: v1, kind: Pod, metadata: {name: y}, spec: {hostPID: true}}\n", "y", "spec.hostPID", 5, "hostPID: true}}"},
+		"a document on the separator": {pod("x") + "--- {apiVersion: v1, kind: Pod, metadata: {name: w}, spec: {hostPID: true}}\n", "w", "spec.hostPID", 5, "hostPID: true}}"},
 		"flow style":                  {list, "b", "spec.hostPID", 8, "hostPID: true}}"},
 		"an item of a list":           {list, "a", "spec.hostPID", 7, "hostPID: true}"},
 		"an item itself":              {list, "b", "", 8, "{apiVersion: v1"},

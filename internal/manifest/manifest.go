@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,6 +101,7 @@ type Reader struct {
 	namespace string
 	out       Outcome
 	inputs    map[string]input // by name
+	generated int              // names given to objects whose name is generated
 	opened    *opened
 	// keep collects, of the document that is being read, what may stay in memory.
 	keep retained
@@ -200,7 +203,9 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 	case len(data) > MaxFileSize:
 		r.problem(name, 0, fmt.Errorf("the input has more than %d MB: split it", MaxFileSize>>20))
 		return
-	case bytes.IndexByte(data[:min(len(data), 8000)], 0) >= 0:
+	}
+	data = asUTF8(data)
+	if bytes.IndexByte(data[:min(len(data), 8000)], 0) >= 0 {
 		r.problem(name, 0, errors.New("the file is binary, want YAML or JSON"))
 		return
 	}
@@ -239,6 +244,27 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 	}
 }
 
+// asUTF8 is the text without a byte order mark, from UTF-16 where the mark says so:
+// what PowerShell's > makes of the output of kubectl.
+func asUTF8(data []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return data[3:]
+	case bytes.HasPrefix(data, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(data, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	default:
+		return data
+	}
+	units := make([]uint16, len(data)/2-1)
+	for i := range units {
+		units[i] = order.Uint16(data[2*i+2:])
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
 func (r *Reader) problem(file string, line int, err error) {
 	line = r.rendering.line(line)
 	// The path is in the Problem already.
@@ -258,8 +284,12 @@ func (r *Reader) skip(file string, line int, why string) {
 // not take the following ones with it. It yields the line each one starts at.
 func documents(data []byte) func(func(int, []byte) bool) {
 	return func(yield func(int, []byte) bool) {
-		if isJSON(data) {
-			yield(1, data) // it knows no separators
+		if objects := jsonObjects(data); objects != nil { // they know no separators
+			for _, o := range objects {
+				if !yield(o.line, o.data) {
+					return
+				}
+			}
 			return
 		}
 		start, line, first := 0, 0, 1
@@ -372,21 +402,23 @@ func toJSON(doc []byte, first int) ([]byte, layout, error) {
 	}
 	var node yaml.Node
 	if err := yaml.Unmarshal(doc, &node); err != nil {
-		return nil, nil, orTemplate(doc, atLine(err, first, doc))
+		return nil, nil, orTemplate(doc, first, atLine(err, first, doc))
 	}
 	if node.Kind == 0 || len(node.Content) == 0 {
 		return nil, nil, nil
 	}
+	likeKubectl(&node)
 	// Decode checks duplicate keys and excessive aliasing.
 	var v any
-	if err := node.Decode(&v); err != nil {
-		return nil, nil, orTemplate(doc, atLine(err, first, doc))
+	err := node.Decode(&v)
+	if err != nil {
+		return nil, nil, orTemplate(doc, first, atLine(err, first, doc))
 	}
 	if v == nil {
 		return nil, nil, nil
 	}
-	if err := stringKeys(v, ""); err != nil {
-		return nil, nil, orTemplate(doc, err)
+	if v, err = stringKeys(v, ""); err != nil {
+		return nil, nil, orTemplate(doc, first, err)
 	}
 	out, err := json.Marshal(v)
 	if err != nil {
@@ -395,13 +427,42 @@ func toJSON(doc []byte, first int) ([]byte, layout, error) {
 	return out, yamlLayout(node.Content[0], spots(doc, first)), nil
 }
 
-// orTemplate says what is most likely wrong with a document that is no YAML.
-func orTemplate(doc []byte, err error) error {
+// likeKubectl gives scalars the types that they have for kubectl, whose YAML is older
+// (go.yaml.in/yaml/v2, resolve.go): yes and on are true, a date is a string.
+func likeKubectl(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Style == 0 {
+		if n.Tag == "!!timestamp" {
+			n.Tag = "!!str"
+		} else if b, ok := oldBools[n.Value]; ok {
+			n.Tag, n.Value = "!!bool", strconv.FormatBool(b)
+		}
+	}
+	for _, child := range n.Content {
+		likeKubectl(child)
+	}
+}
+
+// oldBools are the words that stopped to be booleans with YAML 1.2.
+var oldBools = map[string]bool{
+	"y": true, "Y": true, "yes": true, "Yes": true, "YES": true, "on": true, "On": true, "ON": true,
+	"n": false, "N": false, "no": false, "No": false, "NO": false, "off": false, "Off": false, "OFF": false,
+}
+
+// orTemplate says what is most likely wrong with a document that is no YAML. One with
+// actions of a template between its lines is somebody's source, as are the files of a
+// chart. Where only values are to be filled in, it may be meant as a manifest.
+func orTemplate(doc []byte, first int, err error) error {
 	if isTemplate(doc) {
 		return &notObjectError{"it is a template: give the folder of its chart, with Chart.yaml"}
 	}
+	if at := templateValue.FindIndex(doc); at != nil {
+		return &lineError{first + bytes.Count(doc[:at[0]], []byte("\n")), errors.New("it is a template, which is no YAML before it is filled in")}
+	}
 	return err
 }
+
+// templateValue is a value that begins with a Go template action and is not in quotes.
+var templateValue = regexp.MustCompile(`(?m)^ *(- +)*([\w./-]+: +)?\{\{`)
 
 // isTemplate reports whether a line of the document begins with a Go template action,
 // which no YAML value that means something else does.
@@ -414,28 +475,42 @@ func isTemplate(doc []byte) bool {
 	return false
 }
 
-func stringKeys(v any, at string) error {
+// stringKeys makes the keys 404 and true the strings "404" and "true", as kubectl does
+// (sigs.k8s.io/yaml, convertToJSONableObject).
+func stringKeys(v any, at string) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case map[string]any:
 		for k, child := range v {
-			if err := stringKeys(child, strings.TrimPrefix(at+"."+k, ".")); err != nil {
-				return err
+			if v[k], err = stringKeys(child, strings.TrimPrefix(at+"."+k, ".")); err != nil {
+				return nil, err
 			}
 		}
 	case map[any]any:
-		for k := range v {
-			if _, ok := k.(string); !ok {
-				return fmt.Errorf("%s: key %v is not a string", at, k)
+		m := make(map[string]any, len(v))
+		for k, child := range v {
+			switch k.(type) {
+			case string, bool, int, int64, uint64, float64:
+			default:
+				return nil, fmt.Errorf("%s: key %v is not a string", at, k)
+			}
+			name := fmt.Sprint(k)
+			if _, twice := m[name]; twice {
+				return nil, fmt.Errorf("%s: key %s stands in it twice", at, name)
+			}
+			if m[name], err = stringKeys(child, strings.TrimPrefix(at+"."+name, ".")); err != nil {
+				return nil, err
 			}
 		}
+		return m, nil
 	case []any:
-		for _, child := range v {
-			if err := stringKeys(child, at); err != nil {
-				return err
+		for i := range v {
+			if v[i], err = stringKeys(v[i], at); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return v, nil
 }
 
 // oneLine makes a parser's message fit the rule of one clear line per fault.
@@ -499,7 +574,8 @@ type header struct {
 // object reads one object, or a list of them.
 func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error) {
 	var h header
-	if err := json.Unmarshal(data, &h); err != nil || h.Kind == "" || h.APIVersion == "" {
+	var odd *json.UnmarshalTypeError // such as a name that is a number
+	if err := json.Unmarshal(data, &h); err != nil && !errors.As(err, &odd) || h.Kind == "" || h.APIVersion == "" {
 		return 0, &notObjectError{"it has no apiVersion and kind, so it is no Kubernetes object"}
 	}
 	if h.Items != nil && strings.HasSuffix(h.Kind, "List") {
@@ -610,11 +686,7 @@ func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Sou
 		c.Namespace = r.namespace
 	}
 	r.keep.note(spot{src.Line, src.Column}, true)
-	if !r.b.Add(apiVersion, k.Name(), c, r.rendering.source(src)) {
-		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(k.Name()), c.Namespace, c.Name))
-		return 0, nil
-	}
-	r.out.Documents++
+	r.put(apiVersion, k.Name(), c, src)
 	return 1, nil
 }
 
@@ -626,11 +698,35 @@ func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.
 		r.lookedFlags()
 	}
 	r.keep.note(spot{src.Line, src.Column}, gvk.Kind != "Secret" && gvk.Kind != "ConfigMap")
-	if !r.b.Add(gvk.GroupVersion().String(), gvk.Kind, o, r.rendering.source(src)) {
-		r.skip(src.Origin, src.Line, fmt.Sprintf("%s %s/%s stands in the input twice; the first one counts", strings.ToLower(gvk.Kind), o.GetNamespace(), o.GetName()))
+	r.put(gvk.GroupVersion().String(), gvk.Kind, o, src)
+}
+
+// put hands an object to the Builder. An object without a name is called after what its
+// name is generated from. Of two that differ only one can be judged, so the other one is
+// a problem.
+func (r *Reader) put(apiVersion, kind string, o metav1.Object, src cluster.Source) {
+	at := r.rendering.source(src)
+	generated := o.GetName() == "" && o.GetGenerateName() != ""
+	if generated {
+		o.SetName(o.GetGenerateName())
+	}
+	added := r.b.Add(apiVersion, kind, o, at)
+	differs := !added && r.b.Differs(kind, o)
+	if differs && generated {
+		r.generated++
+		o.SetName(o.GetGenerateName() + strconv.Itoa(r.generated))
+		added = r.b.Add(apiVersion, kind, o, at)
+	}
+	if added {
+		r.out.Documents++
 		return
 	}
-	r.out.Documents++
+	name := fmt.Sprintf("%s %s/%s", strings.ToLower(kind), o.GetNamespace(), o.GetName())
+	if differs {
+		r.problem(src.Origin, src.Line, fmt.Errorf("%s stands in the input twice and differs; the first one counts: scan this one by itself", name))
+		return
+	}
+	r.skip(src.Origin, src.Line, name+" stands in the input twice")
 }
 
 func (r *Reader) lookedFlags() {

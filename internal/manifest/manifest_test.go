@@ -12,6 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	kubectlyaml "sigs.k8s.io/yaml"
+
+	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
@@ -69,7 +72,28 @@ func TestReadKeepsGoing(t *testing.T) {
 		"the same object twice": {
 			in:      pod("a") + "---\n" + pod("a"),
 			objects: []string{"pod shop/a"},
-			skipped: []string{"in:6 pod shop/a stands in the input twice; the first one counts"},
+			skipped: []string{"in:6 pod shop/a stands in the input twice"},
+		},
+		"the same object twice, as the API server shows it later": {
+			in:      pod("a") + "---\n" + strings.Replace(pod("a"), "namespace: shop", "namespace: shop, resourceVersion: \"7\", annotations: {}", 1) + "status: {phase: Running}\n",
+			objects: []string{"pod shop/a"},
+			skipped: []string{"in:6 pod shop/a stands in the input twice"},
+		},
+		"two versions of an object": {
+			in:       pod("a") + "---\n" + strings.Replace(pod("a"), "{containers", "{hostPID: true, containers", 1),
+			objects:  []string{"pod shop/a"},
+			problems: []string{"in:6: pod shop/a stands in the input twice and differs; the first one counts: scan this one by itself"},
+		},
+		"two versions of an object of a foreign kind": {
+			in:       "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\nspec: {endpointSelector: {}}\n---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\nspec: {}\n",
+			objects:  []string{"ciliumnetworkpolicy default/a"},
+			problems: []string{"in:6: ciliumnetworkpolicy default/a stands in the input twice and differs; the first one counts: scan this one by itself"},
+		},
+		"names that are generated": {
+			in: strings.ReplaceAll(pod("a-"), "name: a-", "generateName: a-") + "---\n" + strings.ReplaceAll(pod("a-"), "{name: a-, namespace: shop}", "{generateName: a-, namespace: shop, labels: {b: c}}") +
+				"---\n" + strings.ReplaceAll(pod("a-"), "name: a-", "generateName: a-"),
+			objects: []string{"pod shop/a-", "pod shop/a-1"},
+			skipped: []string{"in:11 pod shop/a- stands in the input twice"},
 		},
 		"only comments": {
 			in:      "# nothing\n---\n" + pod("a") + "---\n# end\n",
@@ -87,10 +111,28 @@ func TestReadKeepsGoing(t *testing.T) {
 			in:       "{{- if .Values.on }}\n" + pod("a") + "{{- end }}\n",
 			problems: []string{"in:1: it is a template: give the folder of its chart, with Chart.yaml"},
 		},
+		"a template with values to fill in": {
+			in:       pod("a") + "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Name }}\n",
+			objects:  []string{"pod shop/a"},
+			problems: []string{"in:9: it is a template, which is no YAML before it is filled in"},
+		},
+		"JSON objects one after the other": {
+			in: `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}` + "\n" + `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b"}}` + "\n\n" +
+				`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"c"},"spec":{"hostPID":1}}`,
+			objects:  []string{"pod default/a", "pod default/b"},
+			problems: []string{"in:4: pod c: json: cannot unmarshal number into Go struct field PodSpec.spec.hostPID of type bool"},
+		},
+		"UTF-16 as PowerShell writes it": {
+			in:      "\xff\xfe" + strings.Join(strings.Split(pod("a")+"---\n"+pod("b"), ""), "\x00") + "\x00",
+			objects: []string{"pod shop/a", "pod shop/b"},
+		},
+		"UTF-16 that ends in the middle":   {in: "\xfe\xff\x00", problems: []string{"in: there is no Kubernetes object in it"}},
 		"no object at all":                 {in: "replicas: 3\n", problems: []string{"in:1: it has no apiVersion and kind, so it is no Kubernetes object"}},
 		"nothing":                          {in: "", problems: []string{"in: there is no Kubernetes object in it"}},
 		"a binary":                         {in: "\x7fELF\x00\x00", problems: []string{"in: the file is binary, want YAML or JSON"}},
-		"a number as a key":                {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {1: x}}\n", problems: []string{"in:1: metadata.labels: key 1 is not a string"}},
+		"a number as a key":                {in: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  404: none\n", objects: []string{"configmap default/a"}},
+		"a number and its string as keys":  {in: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  0x10: none\n  \"16\": some\n", problems: []string{"in:1: data: key 16 stands in it twice"}},
+		"a name that is a boolean":         {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: y}\n", problems: []string{"in:1: pod : json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string"}},
 		"a bomb of aliases":                {in: bomb(), problems: []string{"in:1: document contains excessive aliasing"}},
 		"a namespace by kubectl's default": {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", objects: []string{"pod default/a"}},
 	}
@@ -243,4 +285,50 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever a scalar is for kubectl, it is for us: "privileged: yes" is privileged.
+func TestScalarsAreKubectls(t *testing.T) {
+	for scalar := range strings.FieldsSeq("y n Y on Off yes No true True 0644 0o644 1_000 0x10 0b11 1e3 1:30 2024-01-01 2024-01-01T10:00:00Z = +1 .5 0.5 null ~ 1e400 -0 00 08 'yes' \"on\"") {
+		for _, doc := range []string{"v: " + scalar + "\n", "v: [" + scalar + "]\n", scalar + ": 1\n"} {
+			want, refused := kubectlyaml.YAMLToJSON([]byte(doc))
+			got, _, err := toJSON([]byte(doc), 1)
+			if string(got) != string(want) || (err != nil) != (refused != nil) {
+				t.Errorf("%q is %s (%v), want %s (%v)", doc, got, err, want, refused)
+			}
+			var p plain
+			root := p.parse([]byte(doc))
+			if root == nil || root.Content[1].Kind != yaml.ScalarNode {
+				continue
+			}
+			var v any
+			if err := root.Decode(&v); err != nil {
+				t.Fatal(err)
+			}
+			if fast, err := json.Marshal(v); err != nil || string(fast) != string(want) {
+				t.Errorf("%q is %s (%v) where it is plain, want %s", doc, fast, err, want)
+			}
+		}
+	}
+}
+
+// A field of a file in UTF-16 is found on its line.
+func TestLocateInUTF16(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pod.yaml")
+	text := "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  hostPID: yes\n  containers: []\n"
+	if err := os.WriteFile(file, []byte("\xff\xfe"+strings.Join(strings.Split(text, ""), "\x00")+"\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := cluster.NewBuilder("test", false)
+	r := NewReader(b, "")
+	if err := r.ReadPath(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	o := b.Snapshot().Objects()
+	if len(o) != 1 || !o[0].Value.(*corev1.Pod).Spec.HostPID {
+		t.Fatalf("objects %v, problems %v", o, r.Outcome().Problems)
+	}
+	if line, column, ok := r.Locate(o[0].Source, "spec.hostPID"); line != 5 || column != 3 || !ok {
+		t.Errorf("spec.hostPID is at %d:%d (%v), want 5:3", line, column, ok)
+	}
 }

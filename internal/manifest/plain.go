@@ -377,8 +377,11 @@ func tagOf(text string) string {
 		if decimal(text) {
 			return "!!int"
 		}
-	case strings.IndexByte("tTfFnN~.<=+", c) < 0:
+	case strings.IndexByte("tTfFnNyYoO~.<=+", c) < 0:
 		return "!!str"
+	}
+	if _, old := oldBools[text]; old {
+		return ""
 	}
 	n := yaml.Node{Kind: yaml.ScalarNode, Value: text}
 	switch tag := n.ShortTag(); tag {

@@ -48,16 +48,16 @@ spec:
     command: []
     resources: {limits: {}}
 `,
-	"lists on their key's column and deeper": "a:\n- x\n- y: 1\n  z: true\nb:\n  - -1\n  - - c\n",
-	"numbers and words":                      "a: 1\nb: -1\nc: 0.5\nd: 100m\ne: 10.0.0.1\nf: null\ng: ~\nh: yes\ni: True\nj: --flag=x\nk: 12:30\nl: no\n",
-	"literal blocks":                         "a: |\n  one\n\n    two # no comment\n\n# a comment\nb: |-\n  x\nc: y\n",
+	"lists on their key's column and deeper": "a:\n- x\n- w: 1\n  z: true\nb:\n  - -1\n  - - c\n",
+	"numbers and words":                      "a: 1\nb: -1\nc: 0.5\nd: 100m\ne: 10.0.0.1\nf: null\ng: ~\nh: yesterday\ni: True\nj: --flag=x\nk: 12:30\nl: none\n",
+	"literal blocks":                         "a: |\n  one\n\n    two # no comment\n\n# a comment\nb: |-\n  x\nc: w\n",
 	"a block that is last":                   "a:\n  b: |\n    text: x\n\n",
 	"comments between":                       "a:\n# here\n  b: 1\n  # there\n- c\n",
 }
 
 var unplainDocuments = map[string]string{
 	"an anchor": "a: &x 1\n", "an alias": "a: *x\n", "a merge": "<<: {}\n", "a scalar that goes on": "a: b\n  c\n",
-	"a key twice": "a: 1\na: 2\n", "a tab": "a:\t1\n", "octal": "a: 0777\n", "a time": "a: 2020-01-01\n", "infinity": "a: .inf\n",
+	"a key twice": "a: 1\na: 2\n", "yes": "a: yes\n", "off": "a: Off\n", "a tab": "a:\t1\n", "octal": "a: 0777\n", "a time": "a: 2020-01-01\n", "infinity": "a: .inf\n",
 	"an escape": "a: \"\\n\"\n", "no end of line": "a: 1", "only a scalar": "a\n", "a number as key": "1: a\n", "a folded block": "a: >\n  b\n",
 	"a half quote": "a: 'b''c'\n", "a colon inside": "a: b: c\n", "a letter beyond ASCII": "a: é\n", "a tag": "a: !!str 1\n", "an underscored number": "a: 1_000\n",
 }

@@ -44,10 +44,13 @@ func (k *Kustomize) render() *Answer {
 	if err != nil {
 		return a.fault(err)
 	}
-	if len(t.remote) > 0 {
-		for _, r := range t.remote {
-			a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it needs %s, and nothing is fetched: keep a copy beside it", r.name), Elsewhere: true})
-		}
+	for _, r := range t.remote {
+		a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it needs %s, and nothing is fetched: keep a copy beside it", r.name), Elsewhere: true})
+	}
+	for _, r := range t.charts {
+		a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it has kustomize run Helm for the chart %s, which is not done here: scan what `kustomize build --enable-helm` prints", r.name), Elsewhere: true})
+	}
+	if len(a.Faults) > 0 {
 		return a
 	}
 	if t.kinds[root] == types.ComponentKind {
@@ -56,6 +59,12 @@ func (k *Kustomize) render() *Answer {
 	}
 	options := krusty.MakeDefaultOptions() // no plugins, no Helm, no files outside the folder
 	m, err := krusty.MakeKustomizer(options).Run(overlay{filesys.MakeFsOnDisk(), t.files[root]}, root)
+	if err != nil && len(t.missing) > 0 {
+		for _, r := range t.missing {
+			a.Faults = append(a.Faults, Fault{File: k.shown(root, r.file), Why: fmt.Sprintf("it names %s, and there is no such file or folder", r.name)})
+		}
+		return a
+	}
 	if err != nil {
 		return a.fault(err)
 	}
@@ -122,10 +131,11 @@ func (o overlay) ReadFile(name string) ([]byte, error) {
 
 // A tree is what a kustomization refers to, and what that refers to.
 type tree struct {
-	files  map[string]string // kustomization file by folder
-	kinds  map[string]string // Kustomization or Component by folder
-	used   map[string]bool   // folders and files that another one refers to
-	remote []reference
+	files map[string]string // kustomization file by folder
+	kinds map[string]string // Kustomization or Component by folder
+	used  map[string]bool   // folders and files that another one refers to
+	// What it names and cannot be had: elsewhere, made by Helm, and not there.
+	remote, charts, missing []reference
 }
 
 type reference struct{ file, name string }
@@ -180,6 +190,9 @@ func (t *tree) add(folder string) error {
 	}
 	k.FixKustomization()
 	t.kinds[folder] = k.Kind
+	for _, c := range k.HelmCharts {
+		t.charts = append(t.charts, reference{file, c.Name})
+	}
 	for _, name := range references(&k) {
 		target := filepath.Join(folder, name)
 		if filepath.IsAbs(name) {
@@ -189,8 +202,10 @@ func (t *tree) add(folder string) error {
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) || looksRemote(name) {
 				t.remote = append(t.remote, reference{file, name})
+			} else {
+				t.missing = append(t.missing, reference{file, name})
 			}
-			continue // kustomize says what is missing
+			continue
 		}
 		t.used[target] = true
 		if info.IsDir() && KustomizationIn(target) != "" {

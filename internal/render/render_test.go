@@ -209,6 +209,8 @@ func TestKustomize(t *testing.T) {
 		"exec/g.yaml":             "apiVersion: example.com/v1\nkind: Gen\nmetadata: {name: g, annotations: {config.kubernetes.io/function: 'exec: {path: ./run}'}}\n",
 		"part/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
 		"gone/kustomization.yaml": "resources: [absent.yaml]\n",
+		"lost/kustomization.yaml": "resources: [../gone]\n",
+		"helm/kustomization.yaml": "helmCharts: [{name: cart, version: v1.0.0}]\n",
 	})
 	build := func(name string) *Answer {
 		a, err := renderer().Render(t.Context(), Request{Kustomize: &Kustomize{Path: filepath.Join(dir, name)}})
@@ -231,7 +233,9 @@ func TestKustomize(t *testing.T) {
 	for name, want := range map[string][]string{
 		"far":  {"it needs https://example.com/x.yaml, and nothing is fetched", "it needs github.com/a/b//c?ref=v1, and nothing is fetched"},
 		"exec": {"plugin"},
-		"gone": {"absent.yaml"},
+		"gone": {"it names absent.yaml, and there is no such file or folder"},
+		"lost": {"it names absent.yaml, and there is no such file or folder"},
+		"helm": {"it has kustomize run Helm for the chart cart, which is not done here"},
 	} {
 		a := build(name)
 		if len(a.Objects) > 0 || len(a.Faults) != len(want) {
