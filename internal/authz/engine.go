@@ -153,7 +153,11 @@ type Origin struct {
 	// Binding and Role are RBAC's, and the index of the rule in the role.
 	Binding, Role *cluster.Object
 	Rule          int
-	// Detail is what else there is to say: "line 3", "node worker-1 runs pod shop/cart".
+	// Line is that of an ABAC file.
+	Line int
+	// Through is what relates an object to a node: its pod, mostly.
+	Through cluster.Ref
+	// Detail is what else there is to say.
 	Detail string
 }
 
@@ -161,6 +165,10 @@ func (o Origin) String() string {
 	switch {
 	case o.Binding != nil:
 		return fmt.Sprintf("%s gives %s, rule %d", o.Binding, o.Role, o.Rule)
+	case o.Line > 0:
+		return fmt.Sprintf("%s: line %d", o.Authorizer, o.Line)
+	case o.Through != cluster.Ref{}:
+		return o.Authorizer + ": by " + o.Through.String()
 	case o.Detail != "":
 		return o.Authorizer + ": " + o.Detail
 	}
@@ -171,6 +179,9 @@ func (o Origin) String() string {
 type Answer struct {
 	Decision Decision
 	By       Origin
+	// Else, where the decision is Unknown, is what it is if those who cannot be asked have
+	// no opinion.
+	Else Decision
 }
 
 // Reason is the answer's reason in words.
@@ -194,19 +205,29 @@ func (p Problem) String() string { return p.Object.String() + ": " + p.Text }
 type Options struct {
 	// Version is the API server's, "v1.36.3", where the Snapshot knows none.
 	Version string
+	// Authorizers, where given, are asked in this order whatever the Snapshot says.
+	Authorizers []cluster.Authorizer
 }
 
 // An Engine answers for one Snapshot. It does not change once made and is safe for
 // concurrent use.
 type Engine struct {
-	rbac     rbac
+	release release
+	rbac    rbac
+	node    *nodeAuthorizer
+	// chain are the authorizers of each API server that differs from the others.
+	chain    [][]authorizer
 	problems []Problem
+	notes    []string
 }
 
 // New indexes the Snapshot, in time and memory that grow with its size.
 func New(s *cluster.Snapshot, o Options) *Engine {
 	e := new(Engine)
+	e.release = e.releaseOf(s, o)
 	e.rbac.index(s, e.problem)
+	e.node = newNodeAuthorizer(s, e.release)
+	e.chains(s, o)
 	return e
 }
 
@@ -217,15 +238,20 @@ func (e *Engine) problem(o cluster.Ref, format string, args ...any) {
 // Problems are what could not be taken as it stands, in the objects' order.
 func (e *Engine) Problems() []Problem { return e.problems }
 
-// Authorize answers a request. It makes no garbage.
+func (e *Engine) note(text string) { e.notes = append(e.notes, text) }
+
+// Notes are what the answers rest on besides the Snapshot: what was assumed.
+func (e *Engine) Notes() []string { return e.notes }
+
+// Authorize answers a request. It makes no garbage for what RBAC decides.
 func (e *Engine) Authorize(a *Attributes) Answer {
-	if slices.Contains(a.User.Groups, masters) {
-		return Answer{Allow, Origin{Authorizer: masters}}
+	answer := decide(e.chain[0], a)
+	for _, chain := range e.chain[1:] {
+		if other := decide(chain, a); other.Decision != answer.Decision {
+			return Answer{Decision: Unknown, By: Origin{Authorizer: "API servers", Detail: "one would " + answer.Decision.String() + ", another " + other.Decision.String()}}
+		}
 	}
-	if g, rule, ok := e.rbac.allow(a); ok {
-		return Answer{Allow, g.origin(rule)}
-	}
-	return Answer{Decision: Deny}
+	return answer
 }
 
 // A Holder is somebody who may do what was asked.
@@ -236,14 +262,25 @@ type Holder struct {
 	// Means says who that is, where the name is one of Kubernetes' own: "everybody who is
 	// authenticated".
 	Means string
-	By    Origin
+	// Within is the group that the user has to be in besides, as ABAC may want.
+	Within string
+	// Unknown is set where it may be or not: By says what could not be read or asked. A
+	// Holder without a subject stands for anybody.
+	Unknown bool
+	By      Origin
 }
 
 // WhoCan returns everybody who may do it, in the order of the authorizers, the bindings and
 // their subjects; who has two grants is there twice.
 func (e *Engine) WhoCan(a Attributes) []Holder {
-	out := []Holder{{Subject: cluster.Subject{Kind: rbacv1.GroupKind, Name: masters}, By: Origin{Authorizer: masters}}}
-	out = e.rbac.holders(&a, out)
+	out := []Holder{{Subject: groupSubject(masters), By: Origin{Authorizer: masters}}}
+	for i, chain := range e.chain {
+		for _, link := range chain {
+			if i == 0 || !slices.Contains(e.chain[0], link) {
+				out = link.holders(&a, out)
+			}
+		}
+	}
 	for i := range out {
 		out[i].Means = means(out[i].Subject)
 	}
@@ -279,21 +316,44 @@ func means(s cluster.Subject) string {
 	return ""
 }
 
+func userSubject(name string) cluster.Subject {
+	return cluster.Subject{Kind: rbacv1.UserKind, Name: name}
+}
+
+func groupSubject(name string) cluster.Subject {
+	return cluster.Subject{Kind: rbacv1.GroupKind, Name: name}
+}
+
 // A Rule is one that a user has, and where from. An empty Namespace is everywhere.
 type Rule struct {
 	rbacv1.PolicyRule
 	Namespace string
-	By        Origin
+	// Unknown is set in place of the rules of those who could not be asked.
+	Unknown bool
+	By      Origin
+}
+
+// everything are the rules that allow everything.
+func everything(by Origin) []Rule {
+	return []Rule{
+		{PolicyRule: rbacv1.PolicyRule{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}, By: by},
+		{PolicyRule: rbacv1.PolicyRule{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}}, By: by},
+	}
 }
 
 // RulesFor returns the rules that a user has in a namespace, those that hold everywhere
 // among them; in none, only those.
 func (e *Engine) RulesFor(u User, namespace string) []Rule {
 	var out []Rule
-	all := rbacv1.PolicyRule{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}
 	if slices.Contains(u.Groups, masters) {
-		out = append(out, Rule{PolicyRule: all, By: Origin{Authorizer: masters}},
-			Rule{PolicyRule: rbacv1.PolicyRule{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}}, By: Origin{Authorizer: masters}})
+		out = everything(Origin{Authorizer: masters})
 	}
-	return e.rbac.rulesFor(&u, namespace, out)
+	for i, chain := range e.chain {
+		for _, link := range chain {
+			if i == 0 || !slices.Contains(e.chain[0], link) {
+				out = link.rules(&u, namespace, out)
+			}
+		}
+	}
+	return out
 }

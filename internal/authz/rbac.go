@@ -172,6 +172,8 @@ type grants struct {
 
 // rbac are the roles and bindings of a cluster, indexed by who is bound.
 type rbac struct {
+	// unread says which list of roles or bindings is missing, if one is.
+	unread        string
 	users, groups map[string]*grants
 	// bindings are all that have a role, ClusterRoleBindings under no namespace.
 	bindings map[string][]bound
@@ -186,6 +188,9 @@ type bound struct {
 // index joins bindings and roles as VisitRulesFor in pkg/registry/rbac/validation/rule.go.
 func (x *rbac) index(s *cluster.Snapshot, problem func(cluster.Ref, string, ...any)) {
 	x.users, x.groups, x.bindings = map[string]*grants{}, map[string]*grants{}, map[string][]bound{}
+	if gaps := s.Gaps(cluster.RBAC...); len(gaps) > 0 {
+		x.unread = gaps[0].String()
+	}
 	roles := map[cluster.Ref]*role{}
 	for o, v := range cluster.All[*rbacv1.ClusterRole](s, "ClusterRole") {
 		roles[cluster.Ref{Kind: "ClusterRole", Name: o.Name}] = newRole(o, v.Rules)
@@ -281,6 +286,16 @@ func subjectName(s *rbacv1.Subject, namespace string) (kind, name, why string) {
 	return "", "", "is of kind " + s.Kind + ", which is nobody"
 }
 
+func (x *rbac) judge(a *Attributes) (opinion, Origin) {
+	if g, rule, ok := x.allow(a); ok {
+		return allows, g.origin(rule)
+	}
+	if x.unread != "" {
+		return mayAllow, Origin{Authorizer: "RBAC", Detail: x.unread}
+	}
+	return none, Origin{}
+}
+
 // allow returns the first grant that allows the request, and its rule.
 func (x *rbac) allow(a *Attributes) (grant, int, bool) {
 	q := ask(a)
@@ -338,6 +353,9 @@ func (x *rbac) holders(a *Attributes, out []Holder) []Holder {
 			break
 		}
 	}
+	if x.unread != "" {
+		out = append(out, Holder{Unknown: true, By: Origin{Authorizer: "RBAC", Detail: x.unread}})
+	}
 	return out
 }
 
@@ -353,7 +371,7 @@ func subject(s *rbacv1.Subject, namespace string) cluster.Subject {
 }
 
 // rulesFor adds the rules that a user has.
-func (x *rbac) rulesFor(u *User, namespace string, out []Rule) []Rule {
+func (x *rbac) rules(u *User, namespace string, out []Rule) []Rule {
 	seen := map[grant]bool{}
 	add := func(list []grant, namespace string) {
 		for _, g := range list {
@@ -362,7 +380,7 @@ func (x *rbac) rulesFor(u *User, namespace string, out []Rule) []Rule {
 			}
 			seen[g] = true
 			for i := range g.role.rules {
-				out = append(out, Rule{*g.role.rules[i].rule, namespace, g.origin(i)})
+				out = append(out, Rule{PolicyRule: *g.role.rules[i].rule, Namespace: namespace, By: g.origin(i)})
 			}
 		}
 	}

@@ -77,6 +77,8 @@ const (
 	LimitRanges          Need = "limitranges"
 	DisruptionBudgets    Need = "poddisruptionbudgets.policy"
 	Autoscalers          Need = "horizontalpodautoscalers.autoscaling"
+	VolumeAttachments    Need = "volumeattachments.storage.k8s.io"
+	DeviceSlices         Need = "resourceslices.resource.k8s.io"
 	DeviceClaims         Need = "resourceclaims.resource.k8s.io"
 	DeviceClaimTemplates Need = "resourceclaimtemplates.resource.k8s.io"
 
