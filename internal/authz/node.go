@@ -39,6 +39,9 @@ const (
 	requestKind    = "podcertificaterequests"
 )
 
+// nodeField is what a node selects by.
+const nodeField = "spec.nodeName"
+
 // A thing is an object that a node may be related to.
 type thing struct{ kind, namespace, name string }
 
@@ -115,7 +118,7 @@ func (n *nodeAuthorizer) lookForUnread(s *cluster.Snapshot) {
 	if missing(cluster.DeviceSlices) {
 		note(sliceKind)
 	}
-	if s.Live {
+	if missing(cluster.PodCertificates) {
 		note(requestKind)
 	}
 }
@@ -368,7 +371,7 @@ func (n *nodeAuthorizer) judge(a *Attributes) (opinion, Origin) {
 			return allows, by
 		}
 	case selected:
-		if slices.Contains(a.Fields, [2]string{"spec.nodeName", node}) {
+		if slices.Contains(a.Fields, [2]string{nodeField, node}) {
 			return allows, by
 		}
 		if a.Resource == podKind && a.Name != "" {
@@ -581,7 +584,13 @@ func (n *nodeAuthorizer) holders(a *Attributes, out []Holder) []Holder {
 		if ask == own && a.Name != "" {
 			return append(out, Holder{Subject: userSubject(nodePrefix + a.Name), By: by})
 		}
-		for _, node := range n.nodes {
+		candidates := n.nodes
+		for _, f := range a.Fields {
+			if _, known := slices.BinarySearch(n.nodes, f[1]); !known && f[0] == nodeField {
+				candidates = append(slices.Clone(candidates), f[1])
+			}
+		}
+		for _, node := range candidates {
 			b := *a
 			b.User = Node(node)
 			switch says, by := n.judge(&b); says {

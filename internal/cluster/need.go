@@ -78,6 +78,7 @@ const (
 	DisruptionBudgets    Need = "poddisruptionbudgets.policy"
 	Autoscalers          Need = "horizontalpodautoscalers.autoscaling"
 	VolumeAttachments    Need = "volumeattachments.storage.k8s.io"
+	PodCertificates      Need = "podcertificaterequests.certificates.k8s.io"
 	DeviceSlices         Need = "resourceslices.resource.k8s.io"
 	DeviceClaims         Need = "resourceclaims.resource.k8s.io"
 	DeviceClaimTemplates Need = "resourceclaimtemplates.resource.k8s.io"

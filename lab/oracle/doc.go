@@ -2,7 +2,6 @@
 // this module links: the same input to both, and no difference allowed.
 //
 // It requires k8s.io/kubernetes itself, where components are built by modules of their
-// own. Those pin every dependency because what they build is run. Here only packages
-// without further dependencies are imported (pkg/apis/certificates needs pkg/apis/core
-// and apimachinery), so that no version moves and a cold build takes seconds.
+// own. Those pin every dependency because what they build is run. Here only packages with
+// few dependencies are imported, so that no version moves and a cold build stays short.
 package oracle
