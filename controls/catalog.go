@@ -65,6 +65,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/sharedcredentials"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/plainfirst"
+	"github.com/bulwark-k8s/bulwark/controls/encryption/storedplain"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/uncovered"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/weakprovider"
 	"github.com/bulwark-k8s/bulwark/controls/etcd"
@@ -282,6 +283,7 @@ var catalog = byID(
 		kcmprofiling.Control,
 		sharedcredentials.Control,
 		plainfirst.Control,
+		storedplain.Control,
 		uncovered.Control,
 		weakprovider.Control,
 		clientcerts.Control,

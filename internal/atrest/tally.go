@@ -76,7 +76,7 @@ func CountIn(ctx context.Context, from *etcd.Client, registry string, resources 
 	for _, resource := range resources {
 		counts := map[Under]int{}
 		t := Tally{Resource: resource, Counts: []Count{}}
-		err := from.Each(ctx, folder(registry, resource), func(s etcd.Stored) {
+		err := from.Each(ctx, folder(registry, resource), prefixOfEncrypted, func(s etcd.Stored) {
 			counts[UnderOf(s.Prefix)]++
 			t.Objects++
 		})

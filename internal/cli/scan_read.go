@@ -55,6 +55,7 @@ func (o *scanOptions) read(ctx context.Context, paths []string, p *progress) (*c
 // that belong to the scanned cluster: those that hold the CA that the kubeconfig trusts.
 func (o *scanOptions) readHost(ctx context.Context, b *cluster.Builder) error {
 	facts, err := host.Read(ctx, host.Options{
+		Stored: true,
 		Inside: func(m *cluster.Machine) bool { return m.Holds(o.clusterCA) },
 	})
 	if err != nil {

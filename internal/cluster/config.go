@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -299,6 +300,39 @@ func (s *Snapshot) ConfigOf(c *Component, need Need) (*Config, bool) {
 		}
 	}
 	return found, true
+}
+
+// Encrypted are the resources that are written encrypted: those that the configuration
+// names, and Secrets and ConfigMaps where they are covered.
+func (e *EncryptionConfiguration) Encrypted() []string {
+	names := []string{"secrets", "configmaps"}
+	for _, g := range e.Resources {
+		for _, r := range g.Resources {
+			if !strings.Contains(r, "*") && !slices.Contains(names, r) {
+				names = append(names, r)
+			}
+		}
+	}
+	return slices.DeleteFunc(names, func(r string) bool {
+		i := e.Group(r)
+		return i < 0 || len(e.Resources[i].Providers) == 0 || e.Resources[i].Providers[0].Kind() == "identity"
+	})
+}
+
+// missingStored records as a gap what etcd holds where an API server is told to encrypt
+// it and nobody asked etcd.
+func (s *Snapshot) missingStored(how string) {
+	s.looked[StoredObjects] = true
+	if slices.ContainsFunc(s.machines, func(m *Machine) bool { return len(m.Stored) > 0 }) {
+		s.gaps = slices.DeleteFunc(s.gaps, func(g Gap) bool { return g.Need == StoredObjects })
+		return
+	}
+	told := slices.ContainsFunc(s.Components("kube-apiserver"), func(c *Component) bool {
+		return c.Flags.Get(ConfigFlags[EncryptionFile], "") != ""
+	})
+	if told && len(s.Gaps(StoredObjects)) == 0 {
+		s.gaps = append(s.gaps, Gap{Need: StoredObjects, Reason: "etcd was not asked; " + how})
+	}
 }
 
 // missingConfigs records as gaps the configuration files that a running API server was

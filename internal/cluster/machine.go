@@ -28,10 +28,20 @@ type Machine struct {
 	Processes []Process  `json:"processes,omitempty"`
 	Files     []File     `json:"files,omitempty"`
 	Listeners []Listener `json:"listeners,omitempty"`
+	// Stored is how etcd holds what the API server on this machine is told to encrypt, by
+	// resource; empty where etcd was not asked.
+	Stored []Stored `json:"stored,omitempty"`
 	// Seen is when it was looked at, by its own clock; zero where nobody says. What
 	// expires is judged by it.
 	Seen   time.Time `json:"seen,omitzero"`
 	Source Source    `json:"-"`
+}
+
+// Stored is how many objects of a resource are in etcd, and how many of them as they are.
+type Stored struct {
+	Resource string `json:"resource"` // "secrets", "deployments.apps"
+	Objects  int    `json:"objects"`
+	Plain    int    `json:"plain"`
 }
 
 // A Process is a running component of Kubernetes.

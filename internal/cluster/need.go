@@ -35,6 +35,9 @@ const (
 	AuthorizationFile  Need = "config:authorization"
 	ABACFile           Need = "config:abac"
 	AdmissionFile      Need = "config:admission"
+	// StoredObjects is how etcd holds the objects that are to be encrypted. All members
+	// of an etcd hold the same, so one machine answers for all.
+	StoredObjects Need = "etcd:stored"
 	// OwnWorkloads are the objects of all kinds with pod templates that the user named.
 	OwnWorkloads Need = "workloads:own"
 	// Input is a file or document that was given and could not be read.

@@ -347,6 +347,7 @@ func (s *Snapshot) missing() {
 		}
 	}
 	s.missingConfigs(how)
+	s.missingStored(how)
 	slices.SortStableFunc(s.gaps, func(a, b Gap) int {
 		return cmp.Or(strings.Compare(string(a.Need), string(b.Need)), strings.Compare(a.Scope, b.Scope))
 	})

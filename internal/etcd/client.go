@@ -36,7 +36,7 @@ func NewClient(endpoint string, config *tls.Config, dial Dial) *Client {
 }
 
 // Stored is one object as etcd has it: its name, and the first bytes of its
-// value.
+// value if it begins with the mark that was asked for.
 type Stored struct {
 	Key    string
 	Prefix []byte
@@ -45,20 +45,21 @@ type Stored struct {
 const (
 	// pageSize is how many objects are asked for at once.
 	pageSize = 500
-	// prefixBytes is as much of a value as is looked at: enough for the longest
+	// prefixBytes is as much of a marked value as is kept: enough for the longest
 	// "k8s:enc:provider:version:name:" that anybody would choose.
 	prefixBytes = 256
 	// maxKey bounds a key's length; Kubernetes' are a few hundred bytes.
 	maxKey = 64 << 10
 )
 
-// Each calls visit for every object below a prefix. Values stream by: what is
-// behind their first bytes is dropped as it arrives.
-func (c *Client) Each(ctx context.Context, prefix string, visit func(Stored)) error {
+// Each calls visit for every object below a prefix. Values stream by: of one that
+// begins with the mark the first bytes are kept, and everything else is dropped as
+// it arrives.
+func (c *Client) Each(ctx context.Context, prefix, mark string, visit func(Stored)) error {
 	from, end := []byte(prefix), prefixEnd(prefix)
 	for {
 		last := ""
-		more, err := c.page(ctx, from, end, func(s Stored) { last = s.Key; visit(s) })
+		more, err := c.page(ctx, from, end, mark, func(s Stored) { last = s.Key; visit(s) })
 		if err != nil {
 			return fmt.Errorf("reading %s from etcd %s: %w", prefix, c.Endpoint, err)
 		}
@@ -88,7 +89,7 @@ const (
 	kvKey, kvValue                 = 1, 5
 )
 
-func (c *Client) page(ctx context.Context, from, end []byte, visit func(Stored)) (more bool, err error) {
+func (c *Client) page(ctx context.Context, from, end []byte, mark string, visit func(Stored)) (more bool, err error) {
 	var message []byte
 	message = appendBytes(message, rangeKey, from)
 	message = appendBytes(message, rangeEnd, end)
@@ -101,7 +102,7 @@ func (c *Client) page(ctx context.Context, from, end []byte, visit func(Stored))
 	err = body.message(func(field int, r *wire) error {
 		switch field {
 		case responseKVs:
-			s, err := readStored(r)
+			s, err := readStored(r, mark)
 			if err == nil {
 				visit(s)
 			}
@@ -114,7 +115,7 @@ func (c *Client) page(ctx context.Context, from, end []byte, visit func(Stored))
 	return more, err
 }
 
-func readStored(r *wire) (s Stored, err error) {
+func readStored(r *wire, mark string) (s Stored, err error) {
 	err = r.fields(func(field int, r *wire) error {
 		switch field {
 		case kvKey:
@@ -125,7 +126,7 @@ func readStored(r *wire) (s Stored, err error) {
 			s.Key = string(key)
 			return err
 		case kvValue:
-			s.Prefix, err = r.head(prefixBytes)
+			s.Prefix, err = r.marked(mark)
 			return err
 		}
 		return nil
@@ -246,6 +247,20 @@ func (r *wire) head(most int64) ([]byte, error) {
 	_, err := io.ReadFull(r.from, data)
 	r.left -= int64(len(data))
 	return data, errors.Join(err, r.drop())
+}
+
+// marked returns the first bytes of a field that begins with the mark, and drops the
+// rest, and all of any other.
+func (r *wire) marked(mark string) ([]byte, error) {
+	start := make([]byte, min(int64(len(mark)), r.left))
+	_, err := io.ReadFull(r.from, start)
+	r.left -= int64(len(start))
+	if err != nil || string(start) != mark {
+		clear(start)
+		return nil, errors.Join(err, r.drop())
+	}
+	rest, err := r.head(prefixBytes - int64(len(mark)))
+	return append(start, rest...), err
 }
 
 func (r *wire) drop() error {

@@ -77,7 +77,7 @@ func (f *fakeEtcd) serve(t *testing.T) *Client {
 	return &Client{Endpoint: server.URL, HTTP: server.Client()}
 }
 
-// Values are read over pages, and of each only the first bytes are kept.
+// Values are read over pages, and of each only the first bytes are kept, if it bears the mark.
 func TestEach(t *testing.T) {
 	f := &fakeEtcd{values: map[string][]byte{}}
 	put := func(key, value string) {
@@ -89,23 +89,31 @@ func TestEach(t *testing.T) {
 	}
 	put("/registry/secrets/ns/z-big", "k8s:enc:aesgcm:v1:key2:"+strings.Repeat("y", 3<<20))
 	put("/registry/secretsandmore/x", "k8s")
+	put("/registry/secrets/ns/plain", "k8s\x00\n\x0c\n\x02v1\x12\x06Secret hunter2")
+	put("/registry/secrets/ns/short", "k8s:")
 	put("/registry/configmaps/a/b", "")
 	slices.Sort(f.keys)
 	seen := map[string]bool{}
-	err := f.serve(t).Each(t.Context(), "/registry/secrets/", func(s Stored) {
+	err := f.serve(t).Each(t.Context(), "/registry/secrets/", "k8s:enc:", func(s Stored) {
 		seen[s.Key] = true
+		if strings.HasSuffix(s.Key, "plain") || strings.HasSuffix(s.Key, "short") {
+			if s.Prefix != nil {
+				t.Errorf("%s: %q of a value without the mark was kept", s.Key, s.Prefix)
+			}
+			return
+		}
 		if len(s.Prefix) != prefixBytes || !bytes.HasPrefix(s.Prefix, []byte("k8s:enc:")) {
 			t.Errorf("%s: %d bytes, %q", s.Key, len(s.Prefix), s.Prefix[:8])
 		}
 	})
-	if err != nil || len(seen) != 2*pageSize+2 || f.calls != 3 {
-		t.Errorf("%d keys in %d calls, %v; want %d in 3", len(seen), f.calls, err, 2*pageSize+2)
+	if err != nil || len(seen) != 2*pageSize+4 || f.calls != 3 {
+		t.Errorf("%d keys in %d calls, %v; want %d in 3", len(seen), f.calls, err, 2*pageSize+4)
 	}
 }
 
 func TestRefusalIsReported(t *testing.T) {
 	f := &fakeEtcd{fail: &StatusError{Code: 7, Message: "etcdserver: permission denied"}}
-	err := f.serve(t).Each(t.Context(), "/registry/", func(Stored) {})
+	err := f.serve(t).Each(t.Context(), "/registry/", "", func(Stored) {})
 	var status *StatusError
 	if !errors.As(err, &status) || status.Code != 7 {
 		t.Errorf("got %v, want a status with code 7", err)
@@ -125,7 +133,7 @@ func FuzzAnswer(f *testing.F) {
 			if field != responseKVs {
 				return nil
 			}
-			s, err := readStored(r)
+			s, err := readStored(r, "vv")
 			if len(s.Prefix) > prefixBytes || len(s.Key) > maxKey {
 				panic("more was kept than promised")
 			}

@@ -12,5 +12,7 @@
 //
 // Values that look like credentials do not leave the package: they are cut out of
 // arguments, and of environments only etcd's own settings are looked at. Of files that
-// hold keys it learns the mode and the owner, not the content.
+// hold keys it learns the mode and the owner, not the content. One key is used, where
+// Options.Stored says so: the API server's for etcd, to ask etcd which objects bear the
+// mark of encryption. It is not kept, and neither is a value.
 package host

@@ -22,6 +22,9 @@ type Options struct {
 	// It is asked once the processes and files of such a machine were looked at and
 	// before its ports are. Nil leaves them all out.
 	Inside func(*cluster.Machine) bool
+	// Stored asks etcd how the objects are that an API server here is told to encrypt,
+	// with that server's client certificate. Values are not kept.
+	Stored bool
 	// Timeout is how long a port may take for one answer, and five times as long for
 	// all of them. Zero means two seconds.
 	Timeout time.Duration

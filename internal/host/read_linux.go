@@ -97,6 +97,7 @@ var allNeeds = []cluster.Need{
 	cluster.APIServerFlags, cluster.ControllerManagerFlags, cluster.SchedulerFlags, cluster.EtcdFlags,
 	cluster.KubeletConfig, cluster.ProxyFlags, cluster.HostFiles, cluster.Listeners,
 	cluster.AuditFile, cluster.EncryptionFile, cluster.AuthenticationFile, cluster.AuthorizationFile, cluster.AdmissionFile, cluster.ABACFile,
+	cluster.StoredObjects,
 }
 
 // unseen records what cannot be said of the machine as a whole, after it was read.
@@ -196,6 +197,9 @@ func (r *reader) survey(ctx context.Context, g *group, home bool) *Facts {
 		return &Facts{}
 	}
 	s.listeners(ctx)
+	if r.Stored {
+		s.stored(ctx)
+	}
 
 	facts := &Facts{Machines: []*cluster.Machine{s.machine}, Configs: s.configs}
 	if s.kubelet != nil {

@@ -610,6 +610,9 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		r.b.AddMachine(m)
 		r.keep.note(spot{src.Line, src.Column}, true)
 		r.b.Looked(cluster.HostFiles, cluster.Listeners)
+		if len(m.Stored) > 0 {
+			r.b.Looked(cluster.StoredObjects)
+		}
 		r.lookedFlags()
 		r.out.Documents++
 		return 1, nil
