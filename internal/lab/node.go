@@ -78,6 +78,9 @@ func kubeletArgs(p KubeletProfile, h host) []string {
 		"--kubeconfig=" + kubernetesDir + "/kubelet.conf",
 		"--hostname-override=" + h.Name,
 		"--node-ip=" + h.IP.String(),
+		// Other networks leave a mark on their nodes as well; by it one can tell who
+		// enforces policies.
+		"--node-labels=lab.bulwark.test/network=lab-net",
 	}
 	if p.StreamingIdleTimeout == never {
 		args = append(args, "--streaming-connection-idle-timeout="+never)

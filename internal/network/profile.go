@@ -41,6 +41,7 @@ type Profile struct {
 	Source string
 
 	agents []string // parts of the names of its DaemonSets
+	marks  []string // beginnings of the labels and annotations that it leaves on nodes
 }
 
 // Profiles are the networks that are known. The last one is for a network that could not
@@ -54,13 +55,13 @@ var profiles = []Profile{
 		// which is not in its status.
 		BlocksMatchNodes: Maybe, EgressToOwnNode: Yes,
 		Source: "docs.tigera.io: policy by IP sets of addresses, whosesoever; Felix DefaultEndpointToHostAction applies after the pod's egress policy",
-		agents: []string{"calico", "canal"},
+		agents: []string{"calico", "canal"}, marks: []string{"projectcalico.org/"},
 	},
 	{
 		Name: "cilium", Enforced: Yes, Cluster: Maybe, Admin: No, BlocksMatchPods: No,
 		BlocksMatchNodes: No, EgressToOwnNode: Yes,
 		Source: "docs.cilium.io, CIDR based policies: they do not apply to endpoints that Cilium manages, nor to nodes unless policy-cidr-match-mode says so",
-		agents: []string{"cilium"},
+		agents: []string{"cilium"}, marks: []string{"network.cilium.io/", "io.cilium."},
 	},
 	{
 		Name: "kube-network-policies", Enforced: Yes, Cluster: Maybe, Admin: Maybe, BlocksMatchPods: Yes,
@@ -72,12 +73,12 @@ var profiles = []Profile{
 		Name: "bulwark-lab", Enforced: Yes, Cluster: No, Admin: No, BlocksMatchPods: Yes,
 		BlocksMatchNodes: Yes, EgressToOwnNode: No,
 		Source: "lab/internal/policy and lab/internal/firewall: nftables at the forward hook, NetworkPolicy alone",
-		agents: []string{"lab-net"},
+		agents: []string{"lab-net"}, marks: []string{"lab.bulwark.test/network"},
 	},
 	{
 		Name: "none", Enforced: No, Cluster: No, Admin: No, BlocksMatchPods: No, BlocksMatchNodes: No, EgressToOwnNode: No,
 		Source: "a network such as flannel carries packets and reads no policy",
-		agents: []string{"kube-flannel"},
+		agents: []string{"kube-flannel"}, marks: []string{"flannel.alpha.coreos.com/"},
 	},
 	{
 		Name: "unknown", Enforced: Yes, Cluster: Maybe, Admin: Maybe, BlocksMatchPods: Maybe, BlocksMatchNodes: Maybe, EgressToOwnNode: Maybe,
@@ -94,8 +95,9 @@ func FindProfile(name string) (Profile, bool) {
 	return profiles[i], true
 }
 
-// Detect tells the network by the DaemonSets of a running cluster. Of several that are
-// there, one that enforces policies goes before one that does not.
+// Detect tells the network of a running cluster by its DaemonSets, and where those do not
+// tell by the marks on its nodes: an agent may be no pod. Of several that are there, one
+// that enforces policies goes before one that does not.
 func Detect(s *cluster.Snapshot) Profile {
 	for _, p := range profiles {
 		for o := range cluster.All[*appsv1.DaemonSet](s, "DaemonSet") {
@@ -104,5 +106,23 @@ func Detect(s *cluster.Snapshot) Profile {
 			}
 		}
 	}
+	for _, p := range profiles {
+		for _, o := range s.Kind("Node") {
+			for _, mark := range p.marks {
+				if marked(o.Meta.Labels, mark) || marked(o.Meta.Annotations, mark) {
+					return p
+				}
+			}
+		}
+	}
 	return profiles[len(profiles)-1]
+}
+
+func marked(m map[string]string, prefix string) bool {
+	for k := range m {
+		if strings.HasPrefix(k, prefix) {
+			return true
+		}
+	}
+	return false
 }

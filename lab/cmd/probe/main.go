@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,9 @@ const usage = `usage:
   probe get [--timeout 2s] URL       fetch; prints status and body, fails from 400 on
   probe dial [--timeout 2s] [--udp] HOST:PORT
                                      connect; with --udp send and wait for the echo
+  probe sweep [--timeout 2s] TCP/HOST:PORT,UDP/HOST:PORT,...
+                                     try them all at once; prints "yes" or "no" and
+                                     the target, one a line, in the order given
   probe sleep [DURATION]             wait, for ever by default
   probe id                           print user, groups, capabilities, seccomp mode
   probe cat FILE                     print a file`
@@ -59,6 +63,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		ctx, cancel := context.WithTimeout(ctx, *timeout)
 		defer cancel()
 		return dial(ctx, operand, *udp, out)
+	case "sweep":
+		return sweep(ctx, strings.Split(operand, ","), *timeout, out)
 	case "sleep":
 		return sleep(ctx, operand)
 	case "id":
@@ -182,6 +188,42 @@ func dial(ctx context.Context, addr string, udp bool, out io.Writer) error {
 		}
 	}
 	fmt.Fprintln(out, "connected", conn.LocalAddr(), "to", conn.RemoteAddr())
+	return nil
+}
+
+// sweep dials every target. Who is refused knows at once, who is dropped by a policy
+// waits for the timeout; a datagram is sent three times, because one may be lost.
+func sweep(ctx context.Context, targets []string, timeout time.Duration, out io.Writer) error {
+	reached := make([]bool, len(targets))
+	var all sync.WaitGroup
+	for i, target := range targets {
+		protocol, addr, ok := strings.Cut(target, "/")
+		if !ok || protocol != "TCP" && protocol != "UDP" {
+			return fmt.Errorf("%s: want TCP/HOST:PORT or UDP/HOST:PORT", target)
+		}
+		tries := 1
+		if protocol == "UDP" {
+			tries = 3
+		}
+		all.Go(func() {
+			for range tries {
+				ctx, cancel := context.WithTimeout(ctx, timeout/time.Duration(tries))
+				err := dial(ctx, addr, protocol == "UDP", io.Discard)
+				cancel()
+				if reached[i] = err == nil; reached[i] {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i, target := range targets {
+		answer := "no"
+		if reached[i] {
+			answer = "yes"
+		}
+		fmt.Fprintln(out, answer, target)
+	}
 	return nil
 }
 

@@ -51,6 +51,8 @@ func TestSubcommands(t *testing.T) {
 		{"dial", []string{"dial", addr}, "connected"},
 		{"dial by UDP", []string{"dial", "--udp", addr}, "connected"},
 		{"dial nobody by UDP", []string{"dial", "--udp", "--timeout=100ms", "127.0.0.1:1"}, ""},
+		{"sweep", []string{"sweep", "--timeout=300ms", "TCP/" + addr + ",UDP/127.0.0.1:1,UDP/" + addr}, "yes TCP/" + addr + "\nno UDP/127.0.0.1:1\nyes UDP/" + addr},
+		{"sweep of what is no target", []string{"sweep", addr}, ""},
 		{"id", []string{"id"}, "CapEff"},
 		{"cat", []string{"cat", file}, "content"},
 		{"cat nothing", []string{"cat", file + "x"}, ""},
