@@ -42,10 +42,11 @@ type Snapshot struct {
 	foreign    map[string]int
 	own        []CustomKind
 
-	bindings   []*Binding
-	boundTo    map[Subject][]*Binding
-	podsByNS   map[string][]*PodSpec
-	namespaces []string
+	bindings    []*Binding
+	boundTo     map[Subject][]*Binding
+	podsByNS    map[string][]*PodSpec
+	podsByLabel map[label][]*PodSpec
+	namespaces  []string
 }
 
 // Objects returns every object, ordered by kind, namespace and name.
@@ -304,6 +305,7 @@ func (b *Builder) index() {
 	slices.SortStableFunc(s.configs, func(a, b *Config) int { return a.Compare(b.Ref) })
 	slices.SortStableFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
 	s.indexPods()
+	s.indexLabels()
 	s.indexNamespaces()
 	s.indexComponents(b.flagz)
 	s.indexBindings()

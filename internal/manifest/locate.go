@@ -89,7 +89,11 @@ func (r *Reader) load(name string) bool {
 	if maphash.Bytes(seed, data) != in.sum {
 		return false
 	}
-	r.opened = &opened{name: name}
+	o := &opened{name: name}
+	if r.opened != nil {
+		o.plain = r.opened.plain // its memory serves again
+	}
+	r.opened = o
 	for first, text := range documents(data) {
 		r.opened.documents = append(r.opened.documents, document{first, text})
 	}

@@ -357,17 +357,19 @@ func (r *Reader) typed(file string, root *yaml.Node, at func(*yaml.Node) spot) (
 	if root.Kind != yaml.MappingNode {
 		return 0, false
 	}
+	r.decoder.fresh = false
 	var apiVersion, kind string
 	for i := 0; i < len(root.Content); i += 2 {
 		switch value := root.Content[i+1]; {
 		case value.Tag != "!!str":
 		case root.Content[i].Value == "apiVersion":
-			apiVersion = value.Value
+			apiVersion = r.decoder.word(value.Value)
 		case root.Content[i].Value == "kind":
-			kind = value.Value
+			kind = r.decoder.word(value.Value)
 		}
 	}
 	gvk := schema.FromAPIVersionAndKind(apiVersion, kind)
+	version := r.decoder.word(gvk.GroupVersion().String())
 	if _, custom := r.b.FindCustom(apiVersion, kind); custom || apiconfig.Known(apiVersion, kind) || !kinds.Recognizes(gvk) {
 		return 0, false
 	}
@@ -384,7 +386,7 @@ func (r *Reader) typed(file string, root *yaml.Node, at func(*yaml.Node) spot) (
 		return 0, false
 	}
 	place := at(root)
-	r.add(o, &gvk, cluster.Source{Origin: file, Line: place.line, Column: place.column})
+	r.add(o, version, kind, cluster.Source{Origin: file, Line: place.line, Column: place.column})
 	return 1, true
 }
 
@@ -649,7 +651,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is no stored object", h.Kind, h.APIVersion))
 		return 0, nil
 	}
-	r.add(o, gvk, src)
+	r.add(o, gvk.GroupVersion().String(), gvk.Kind, src)
 	return 1, nil
 }
 
@@ -693,15 +695,15 @@ func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Sou
 	return 1, nil
 }
 
-func (r *Reader) add(o metav1.Object, gvk *schema.GroupVersionKind, src cluster.Source) {
-	if namespaced(gvk.Kind) && o.GetNamespace() == "" {
+func (r *Reader) add(o metav1.Object, apiVersion, kind string, src cluster.Source) {
+	if namespaced(kind) && o.GetNamespace() == "" {
 		o.SetNamespace(r.namespace)
 	}
 	if pod, ok := o.(*corev1.Pod); ok && isControlPlane(pod) {
 		r.lookedFlags()
 	}
-	r.keep.note(spot{src.Line, src.Column}, gvk.Kind != "Secret" && gvk.Kind != "ConfigMap")
-	r.put(gvk.GroupVersion().String(), gvk.Kind, o, src)
+	r.keep.note(spot{src.Line, src.Column}, kind != "Secret" && kind != "ConfigMap")
+	r.put(apiVersion, kind, o, src)
 }
 
 // put hands an object to the Builder. An object without a name is called after what its

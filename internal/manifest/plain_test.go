@@ -147,7 +147,7 @@ func objectBothWays(t *testing.T, doc []byte) {
 	slow := cluster.NewBuilder("slow", false)
 	through := NewReader(slow, "")
 	through.keep = retained{}
-	through.add(want.(metav1.Object), gvk, cluster.Source{Origin: "a.yaml", Line: 1, Column: 1})
+	through.add(want.(metav1.Object), gvk.GroupVersion().String(), gvk.Kind, cluster.Source{Origin: "a.yaml", Line: 1, Column: 1})
 	got, should := b.Snapshot().Objects(), slow.Snapshot().Objects()
 	if diff := cmp.Diff(should[0].Value, got[0].Value); diff != "" || got[0].Ref != should[0].Ref || got[0].APIVersion != should[0].APIVersion {
 		t.Fatalf("%q: %s", doc, diff)

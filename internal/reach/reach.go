@@ -4,6 +4,7 @@
 package reach
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -50,7 +51,7 @@ func New(s *cluster.Snapshot) *Index {
 			x.add(ref, control.DeadEnd, "%s", why)
 			continue
 		}
-		if door := doors.to(p); door != "" {
+		if door := cmp.Or(doors[p], port(p)); door != "" {
 			x.add(ref, control.Exposed, "%s", door)
 		}
 		if why := accounts.of(p); why != "" {
@@ -109,24 +110,8 @@ func idle(p *cluster.PodSpec) string {
 	return ""
 }
 
-// A door is a Service that is open to the outside, by itself or by what stands before it.
-type door struct {
-	text    string
-	selects labels.Selector
-}
-
-// doors are found by namespace and that label of what they select which the fewest pods
-// have, so that many among many pods stay cheap.
-type doors map[string][]door
-
-func (d doors) to(p *cluster.PodSpec) string {
-	for key, value := range sorted(p.Meta.Labels) {
-		for _, one := range d[p.Namespace()+"/"+key+"="+value] {
-			if one.selects.Matches(labels.Set(p.Meta.Labels)) {
-				return one.text
-			}
-		}
-	}
+// port says by which port of its node a pod is open, or "".
+func port(p *cluster.PodSpec) string {
 	for _, c := range p.Containers {
 		for _, port := range c.Ports {
 			// With the node's network, a declared port is the node's too
@@ -143,18 +128,9 @@ func (d doors) to(p *cluster.PodSpec) string {
 	return ""
 }
 
-func sorted(m map[string]string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if !yield(k, m[k]) {
-				return
-			}
-		}
-	}
-}
-
-// doors finds them all, and notes the Services and Ingresses that are exposed themselves.
-func (x *Index) doors(s *cluster.Snapshot) doors {
+// doors says of the pods that a Service opens to the outside, by itself or by what stands
+// before it, how. It notes the Services and Ingresses that are exposed themselves.
+func (x *Index) doors(s *cluster.Snapshot) map[*cluster.PodSpec]string {
 	before := map[cluster.Ref]cluster.Ref{} // Services, and the first Ingress before them
 	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
 		x.add(o.Ref, control.Exposed, "reachable from outside")
@@ -165,13 +141,7 @@ func (x *Index) doors(s *cluster.Snapshot) doors {
 			}
 		}
 	}
-	pods := map[string]int{} // with each label
-	for _, p := range s.Pods() {
-		for key, value := range p.Meta.Labels {
-			pods[p.Namespace()+"/"+key+"="+value]++
-		}
-	}
-	out := doors{}
+	var open []cluster.Selection[string]
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		text := ""
 		switch ingress, ok := before[o.Ref]; {
@@ -183,19 +153,11 @@ func (x *Index) doors(s *cluster.Snapshot) doors {
 			continue
 		}
 		x.add(o.Ref, control.Exposed, "%s", strings.TrimSuffix(text, " through "+o.String()))
-		if len(svc.Spec.Selector) == 0 {
-			continue
+		if len(svc.Spec.Selector) > 0 {
+			open = append(open, cluster.Selection[string]{Namespace: o.Namespace, Selector: labels.SelectorFromSet(svc.Spec.Selector), Of: text})
 		}
-		at, fewest := "", -1
-		for key, value := range sorted(svc.Spec.Selector) {
-			pair := o.Namespace + "/" + key + "=" + value
-			if n := pods[pair]; fewest < 0 || n < fewest {
-				at, fewest = pair, n
-			}
-		}
-		out[at] = append(out[at], door{text, labels.SelectorFromSet(svc.Spec.Selector)})
 	}
-	return out
+	return cluster.Selecting(s, open)
 }
 
 // backends are the names of the Services that an Ingress leads to.

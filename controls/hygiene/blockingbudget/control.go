@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -59,8 +58,8 @@ func replicas(s *cluster.Snapshot, namespace string, b *policyv1.PodDisruptionBu
 	}
 	var name string
 	var n int32
-	for _, p := range s.PodsIn(namespace) {
-		if p.Of != nil || !sel.Matches(labels.Set(p.Meta.Labels)) {
+	for p := range s.Selected(namespace, sel) {
+		if p.Of != nil {
 			continue
 		}
 		count := (*int32)(nil)

@@ -3,12 +3,10 @@ package nobudget
 
 import (
 	_ "embed"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -31,12 +29,13 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	budgets := map[string][]labels.Selector{}
+	var budgets []cluster.Selection[bool]
 	for o, b := range cluster.All[*policyv1.PodDisruptionBudget](s, "PodDisruptionBudget") {
 		if sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil {
-			budgets[o.Namespace] = append(budgets[o.Namespace], sel)
+			budgets = append(budgets, cluster.Selection[bool]{Namespace: o.Namespace, Selector: sel, Of: true})
 		}
 	}
+	budgeted := cluster.Selecting(s, budgets)
 	for _, p := range s.Pods() {
 		var replicas *int32
 		switch w := p.Object.Value.(type) {
@@ -49,7 +48,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue // one replica can only be kept by never emptying its node
 		}
 		v := r.Object(p.Object)
-		if !slices.ContainsFunc(budgets[p.Namespace()], func(sel labels.Selector) bool { return sel.Matches(labels.Set(p.Meta.Labels)) }) {
+		if !budgeted[p] {
 			v.Broken("PodDisruptionBudget", "none", "one that selects its pods").Because("it has %d replicas", *replicas)
 		}
 	}

@@ -28,14 +28,15 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	selectors := map[string][]labels.Selector{}
+	var services []cluster.Selection[bool]
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		if len(svc.Spec.Selector) > 0 && !svc.Spec.PublishNotReadyAddresses {
-			selectors[o.Namespace] = append(selectors[o.Namespace], labels.SelectorFromSet(svc.Spec.Selector))
+			services = append(services, cluster.Selection[bool]{Namespace: o.Namespace, Selector: labels.SelectorFromSet(svc.Spec.Selector), Of: true})
 		}
 	}
+	served := cluster.Selecting(s, services)
 	for _, p := range s.Pods() {
-		if p.Of != nil || !slices.ContainsFunc(selectors[p.Namespace()], func(sel labels.Selector) bool { return sel.Matches(labels.Set(p.Meta.Labels)) }) {
+		if p.Of != nil || !served[p] {
 			continue // nobody sends it anything
 		}
 		v := r.Pod(p)

@@ -3,7 +3,6 @@ package singlereplica
 
 import (
 	_ "embed"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -37,10 +36,10 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		t := h.Spec.ScaleTargetRef
 		scaled[cluster.Ref{Kind: t.Kind, Namespace: o.Namespace, Name: t.Name}] = true
 	}
-	public := served(s)
+	public := cluster.Selecting(s, served(s))
 	for _, p := range s.Pods() {
 		d, ok := p.Object.Value.(*appsv1.Deployment)
-		if !ok || scaled[p.Object.Ref] || !slices.ContainsFunc(public[p.Namespace()], func(sel labels.Selector) bool { return sel.Matches(labels.Set(p.Meta.Labels)) }) {
+		if !ok || scaled[p.Object.Ref] || !public[p] {
 			continue
 		}
 		v := r.Object(p.Object)
@@ -50,9 +49,9 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	}
 }
 
-// served are the selectors of Services that an Ingress leads to, by namespace.
-func served(s *cluster.Snapshot) map[string][]labels.Selector {
-	out := map[string][]labels.Selector{}
+// served are the pods of Services that an Ingress leads to.
+func served(s *cluster.Snapshot) []cluster.Selection[bool] {
+	var out []cluster.Selection[bool]
 	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
 		add := func(b *networkingv1.IngressBackend) {
 			if b == nil || b.Service == nil {
@@ -60,7 +59,7 @@ func served(s *cluster.Snapshot) map[string][]labels.Selector {
 			}
 			if svc := s.Get(cluster.Ref{Kind: "Service", Namespace: o.Namespace, Name: b.Service.Name}); svc != nil {
 				if v, ok := svc.Value.(*corev1.Service); ok && len(v.Spec.Selector) > 0 {
-					out[o.Namespace] = append(out[o.Namespace], labels.SelectorFromSet(v.Spec.Selector))
+					out = append(out, cluster.Selection[bool]{Namespace: o.Namespace, Selector: labels.SelectorFromSet(v.Spec.Selector), Of: true})
 				}
 			}
 		}

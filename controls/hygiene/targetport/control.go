@@ -3,6 +3,7 @@ package targetport
 
 import (
 	_ "embed"
+	"iter"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -28,25 +29,20 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
+	type selection struct{ namespace, selector string }
+	known := map[selection]map[string]bool{} // Services that are alike look at their pods once
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		if len(svc.Spec.Selector) == 0 {
 			continue
 		}
 		sel := labels.SelectorFromSet(svc.Spec.Selector)
-		ports := map[string]bool{}
-		selected := false
-		for _, p := range s.PodsIn(o.Namespace) {
-			if !sel.Matches(labels.Set(p.Meta.Labels)) {
-				continue
-			}
-			selected = true
-			for _, c := range p.Containers {
-				for _, port := range c.Ports {
-					ports[port.Name] = true
-				}
-			}
+		key := selection{o.Namespace, sel.String()}
+		ports, ok := known[key]
+		if !ok {
+			ports = portsOf(s.Selected(o.Namespace, sel))
+			known[key] = ports
 		}
-		if !selected {
+		if ports == nil {
 			continue // service.selectsnobody
 		}
 		v := r.Object(o)
@@ -56,4 +52,20 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			}
 		}
 	}
+}
+
+// portsOf are the names of the ports of the pods; nil where there is no pod.
+func portsOf(pods iter.Seq[*cluster.PodSpec]) map[string]bool {
+	var ports map[string]bool
+	for p := range pods {
+		if ports == nil {
+			ports = map[string]bool{}
+		}
+		for _, c := range p.Containers {
+			for _, port := range c.Ports {
+				ports[port.Name] = true
+			}
+		}
+	}
+	return ports
 }

@@ -23,30 +23,23 @@ type Isolation struct {
 // An Index answers for every pod which policies isolate it: Kubernetes' own, Cilium's
 // and Calico's.
 type Index struct {
-	byNamespace map[string][]policy
+	kubernetes  map[*cluster.PodSpec]directions
+	byNamespace map[string][]policy // of others than Kubernetes
 	everywhere  []policy
 }
+
+type directions struct{ ingress, egress bool }
 
 // A policy is one policy of any kind with its selector parsed once.
 type policy struct {
 	selects         func(namespace string, pod labels.Set) (matched, sure bool)
 	ingress, egress bool
 	name            string
-	kubernetes      bool
 }
 
 // New indexes the policies of a snapshot.
 func New(s *cluster.Snapshot) *Index {
-	x := &Index{byNamespace: map[string][]policy{}}
-	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
-		sel, err := metav1.LabelSelectorAsSelector(&np.Spec.PodSelector)
-		if err != nil {
-			continue // the API server refuses such a policy
-		}
-		p := policy{name: o.String(), kubernetes: true, selects: func(_ string, pod labels.Set) (bool, bool) { return sel.Matches(pod), true }}
-		p.ingress, p.egress = Isolates(np)
-		x.byNamespace[o.Namespace] = append(x.byNamespace[o.Namespace], p)
-	}
+	x := &Index{kubernetes: kubernetes(s), byNamespace: map[string][]policy{}}
 	for o, c := range cluster.All[*cluster.Custom](s, "CiliumNetworkPolicy") {
 		x.byNamespace[o.Namespace] = append(x.byNamespace[o.Namespace], cilium(o, c)...)
 	}
@@ -64,33 +57,56 @@ func New(s *cluster.Snapshot) *Index {
 	return x
 }
 
-// Of answers for one pod.
-func (x *Index) Of(p *cluster.PodSpec) Isolation {
-	var out Isolation
-	set := labels.Set(p.Meta.Labels)
-	for _, list := range [][]policy{x.byNamespace[p.Namespace()], x.everywhere} {
-		for _, np := range list {
-			switch matched, sure := np.selects(p.Namespace(), set); {
-			case !sure && (np.ingress || np.egress):
-				out.Unsure = np.name
-			case matched:
-				out.Ingress, out.Egress = out.Ingress || np.ingress, out.Egress || np.egress
-			}
+// kubernetes reads Kubernetes' own policies.
+func kubernetes(s *cluster.Snapshot) map[*cluster.PodSpec]directions {
+	var ingress, egress []cluster.Selection[bool]
+	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
+		sel, err := metav1.LabelSelectorAsSelector(&np.Spec.PodSelector)
+		if err != nil {
+			continue // the API server refuses such a policy
+		}
+		selects := cluster.Selection[bool]{Namespace: o.Namespace, Selector: sel, Of: true}
+		in, out := Isolates(np)
+		if in {
+			ingress = append(ingress, selects)
+		}
+		if out {
+			egress = append(egress, selects)
 		}
 	}
+	both := map[*cluster.PodSpec]directions{}
+	for p := range cluster.Selecting(s, ingress) {
+		both[p] = directions{ingress: true}
+	}
+	for p := range cluster.Selecting(s, egress) {
+		both[p] = directions{both[p].ingress, true}
+	}
+	return both
+}
+
+// ByKubernetes reports in which directions Kubernetes' own policies isolate a pod.
+func (x *Index) ByKubernetes(p *cluster.PodSpec) (ingress, egress bool) {
+	is := x.kubernetes[p]
+	return is.ingress, is.egress
+}
+
+// Of answers for one pod.
+func (x *Index) Of(p *cluster.PodSpec) Isolation {
+	out := x.others(p.Namespace(), p.Meta.Labels)
+	ingress, egress := x.ByKubernetes(p)
+	out.Ingress, out.Egress = out.Ingress || ingress, out.Egress || egress
 	return out
 }
 
 // Next answers for a pod without labels, which stands for the next one that may come:
 // the policies of others than Kubernetes that take it in.
-func (x *Index) Next(namespace string) Isolation {
+func (x *Index) Next(namespace string) Isolation { return x.others(namespace, nil) }
+
+func (x *Index) others(namespace string, pod labels.Set) Isolation {
 	var out Isolation
 	for _, list := range [][]policy{x.byNamespace[namespace], x.everywhere} {
 		for _, np := range list {
-			if np.kubernetes {
-				continue
-			}
-			switch matched, sure := np.selects(namespace, labels.Set{}); {
+			switch matched, sure := np.selects(namespace, pod); {
 			case !sure && (np.ingress || np.egress):
 				out.Unsure = np.name
 			case matched:

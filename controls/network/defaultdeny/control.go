@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -39,7 +37,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		policies[o.Namespace] = append(policies[o.Namespace], np)
 	}
-	others := netpol.New(s)
+	index := netpol.New(s)
 	for _, o := range s.Kind("Namespace") {
 		pods := s.PodsIn(o.Name)
 		if o.Name == "kube-system" {
@@ -49,7 +47,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue // nobody is there, or each pod is reported by network.isolation
 		}
 		v := r.Object(o)
-		next := others.Next(o.Name)
+		next := index.Next(o.Name)
 		if next.Unsure != "" {
 			continue // another network's policy that may catch it
 		}
@@ -58,7 +56,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			if direction == networkingv1.PolicyTypeIngress && next.Ingress || direction == networkingv1.PolicyTypeEgress && next.Egress {
 				continue
 			}
-			if !caught(policies[o.Name], direction) && isolated(pods, policies[o.Name], direction) {
+			if !caught(policies[o.Name], direction) && isolated(pods, index, direction) {
 				missing = append(missing, strings.ToLower(string(direction)))
 			}
 		}
@@ -79,16 +77,18 @@ func caught(policies []*networkingv1.NetworkPolicy, direction networkingv1.Polic
 
 // isolated reports whether every pod of today is selected. Where one is not, it is
 // reported itself.
-func isolated(pods []*cluster.PodSpec, policies []*networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
+func isolated(pods []*cluster.PodSpec, index *netpol.Index, direction networkingv1.PolicyType) bool {
 	return !slices.ContainsFunc(pods, func(p *cluster.PodSpec) bool {
-		return !p.Spec.HostNetwork && !slices.ContainsFunc(policies, func(np *networkingv1.NetworkPolicy) bool {
-			sel, err := metav1.LabelSelectorAsSelector(&np.Spec.PodSelector)
-			return err == nil && isolates(np, direction) && sel.Matches(labels.Set(p.Meta.Labels))
-		})
+		ingress, egress := index.ByKubernetes(p)
+		return !p.Spec.HostNetwork && !closes(ingress, egress, direction)
 	})
 }
 
 func isolates(np *networkingv1.NetworkPolicy, direction networkingv1.PolicyType) bool {
 	ingress, egress := netpol.Isolates(np)
+	return closes(ingress, egress, direction)
+}
+
+func closes(ingress, egress bool, direction networkingv1.PolicyType) bool {
 	return direction == networkingv1.PolicyTypeIngress && ingress || direction == networkingv1.PolicyTypeEgress && egress
 }

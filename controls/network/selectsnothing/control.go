@@ -3,11 +3,9 @@ package selectsnothing
 
 import (
 	_ "embed"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -39,7 +37,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		if err != nil || selects.Empty() {
 			continue // all that come are selected
 		}
-		if !slices.ContainsFunc(s.PodsIn(o.Namespace), func(p *cluster.PodSpec) bool { return selects.Matches(labels.Set(p.Meta.Labels)) }) {
+		if !s.Selects(o.Namespace, selects) {
 			v.Broken("spec.podSelector", selects.String(), "labels of a pod in "+o.Namespace)
 		}
 	}

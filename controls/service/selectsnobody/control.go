@@ -3,8 +3,6 @@ package selectsnobody
 
 import (
 	_ "embed"
-	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -33,28 +31,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	if !s.Live {
 		return // files are a part of a cluster; the pods may be elsewhere
 	}
-	// By namespace and label, so that many Services among many pods stay cheap.
-	pods := map[string][]*cluster.PodSpec{}
-	for _, p := range s.Pods() {
-		for key, value := range p.Meta.Labels {
-			at := p.Namespace() + "/" + key + "=" + value
-			pods[at] = append(pods[at], p)
-		}
-	}
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		v := r.Object(o)
 		if len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName {
 			continue // somebody else writes its endpoints
 		}
 		selects := labels.SelectorFromSet(svc.Spec.Selector)
-		if !slices.ContainsFunc(pods[o.Namespace+"/"+anyPair(svc.Spec.Selector)], func(p *cluster.PodSpec) bool { return selects.Matches(labels.Set(p.Meta.Labels)) }) {
+		if !s.Selects(o.Namespace, selects) {
 			v.Broken("spec.selector", selects.String(), "labels of a pod in "+o.Namespace)
 		}
 	}
-}
-
-// anyPair is one label of the selector, the first in the order of keys.
-func anyPair(selector map[string]string) string {
-	key := slices.Min(slices.Collect(maps.Keys(selector)))
-	return key + "=" + selector[key]
 }

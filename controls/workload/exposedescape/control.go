@@ -32,27 +32,22 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	doors := doorsOf(s)
+	open := doors(s)
 	for p := range podsec.Judged(s) {
 		v := r.Pod(p)
-		i := slices.IndexFunc(doors[p.Namespace()], func(d door) bool { return d.selects.Matches(labels.Set(p.Meta.Labels)) })
-		if i < 0 {
+		by := open[p]
+		if by == nil {
 			continue
 		}
 		if path, got, want := escape(p); path != "" {
-			d := doors[p.Namespace()][i]
-			v.Broken(path, got, want).Because("%s leads to it from outside", d.by[0]).Through(d.by...)
+			v.Broken(path, got, want).Because("%s leads to it from outside", by[0]).Through(by...)
 		}
 	}
 }
 
-// A door is a Service that is open to the outside, by itself or by an Ingress.
-type door struct {
-	by      []cluster.Ref
-	selects labels.Selector
-}
-
-func doorsOf(s *cluster.Snapshot) map[string][]door {
+// doors are, for every pod that is open to the outside, the Service it is open by and the
+// Ingress before it, where there is one.
+func doors(s *cluster.Snapshot) map[*cluster.PodSpec][]cluster.Ref {
 	behind := map[cluster.Ref]cluster.Ref{} // Services and the first Ingress before them
 	add := func(o *cluster.Object, b *networkingv1.IngressBackend) {
 		if b == nil || b.Service == nil {
@@ -74,23 +69,23 @@ func doorsOf(s *cluster.Snapshot) map[string][]door {
 			}
 		}
 	}
-	doors := map[string][]door{}
+	var open []cluster.Selection[[]cluster.Ref]
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		if len(svc.Spec.Selector) == 0 {
 			continue
 		}
-		d := door{by: []cluster.Ref{o.Ref}, selects: labels.SelectorFromSet(svc.Spec.Selector)}
+		by := []cluster.Ref{o.Ref}
 		ingress, ok := behind[o.Ref]
 		switch {
 		case svc.Spec.Type == corev1.ServiceTypeNodePort, svc.Spec.Type == corev1.ServiceTypeLoadBalancer, len(svc.Spec.ExternalIPs) > 0:
 		case ok:
-			d.by = []cluster.Ref{ingress, o.Ref}
+			by = []cluster.Ref{ingress, o.Ref}
 		default:
 			continue
 		}
-		doors[o.Namespace] = append(doors[o.Namespace], d)
+		open = append(open, cluster.Selection[[]cluster.Ref]{Namespace: o.Namespace, Selector: labels.SelectorFromSet(svc.Spec.Selector), Of: by})
 	}
-	return doors
+	return cluster.Selecting(s, open)
 }
 
 // escape returns the field that makes a break-out a matter of one command.
