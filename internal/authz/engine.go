@@ -225,7 +225,10 @@ type Engine struct {
 func New(s *cluster.Snapshot, o Options) *Engine {
 	e := new(Engine)
 	e.release = e.releaseOf(s, o)
-	e.rbac.index(s, e.problem)
+	if gaps := s.Gaps(cluster.RBAC...); len(gaps) > 0 {
+		e.rbac.unread = gaps[0].String()
+	}
+	e.rbac.index(e.policyOf(s), e.problem)
 	e.node = newNodeAuthorizer(s, e.release)
 	e.chains(s, o)
 	return e

@@ -419,27 +419,27 @@ func (n *nodeAuthorizer) asks(a *Attributes) nodeAsk {
 	verb, sub := a.Verb, a.Subresource
 	reads := verb == "get" || verb == "list" || verb == "watch"
 	writesOwn := slices.Contains([]string{"get", "create", "update", "patch", "delete"}, verb)
-	yes := func(ask nodeAsk, ok bool) nodeAsk {
+	relatedIf := func(ok bool) nodeAsk {
 		if ok {
-			return ask
+			return related
 		}
 		return never
 	}
 	switch a.Group + "/" + a.Resource {
 	case "/secrets", "/configmaps":
-		return yes(related, reads && sub == "" && a.Namespace != "")
+		return relatedIf(reads && sub == "" && a.Namespace != "")
 	case "/persistentvolumeclaims":
 		if sub == "status" {
-			return yes(related, verb == "update" || verb == "patch")
+			return relatedIf(verb == "update" || verb == "patch")
 		}
-		return yes(related, verb == "get" && sub == "")
+		return relatedIf(verb == "get" && sub == "")
 	case "/persistentvolumes", "resource.k8s.io/resourceclaims", "storage.k8s.io/volumeattachments":
-		return yes(related, verb == "get" && sub == "")
+		return relatedIf(verb == "get" && sub == "")
 	case "/serviceaccounts":
 		if verb == "get" && sub == "" {
-			return yes(related, a.Namespace != "" && (n.release.has(nodeReadsAccount) || n.release.has(podCertificates)))
+			return relatedIf(a.Namespace != "" && (n.release.has(nodeReadsAccount) || n.release.has(podCertificates)))
 		}
-		return yes(related, verb == "create" && sub == "token")
+		return relatedIf(verb == "create" && sub == "token")
 	case "coordination.k8s.io/leases":
 		if !writesOwn || a.Namespace != corev1.NamespaceNodeLease {
 			return never

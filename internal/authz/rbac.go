@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -175,6 +176,7 @@ type rbac struct {
 	// unread says which list of roles or bindings is missing, if one is.
 	unread        string
 	users, groups map[string]*grants
+	roles         map[cluster.Ref]*role
 	// bindings are all that have a role, ClusterRoleBindings under no namespace.
 	bindings map[string][]bound
 }
@@ -186,51 +188,47 @@ type bound struct {
 }
 
 // index joins bindings and roles as VisitRulesFor in pkg/registry/rbac/validation/rule.go.
-func (x *rbac) index(s *cluster.Snapshot, problem func(cluster.Ref, string, ...any)) {
+func (x *rbac) index(p *policy, problem func(cluster.Ref, string, ...any)) {
 	x.users, x.groups, x.bindings = map[string]*grants{}, map[string]*grants{}, map[string][]bound{}
-	if gaps := s.Gaps(cluster.RBAC...); len(gaps) > 0 {
-		x.unread = gaps[0].String()
+	x.roles = make(map[cluster.Ref]*role, len(p.roles))
+	for _, r := range p.roles {
+		x.roles[r.object.Ref] = newRole(r.object, r.rules)
 	}
-	roles := map[cluster.Ref]*role{}
-	for o, v := range cluster.All[*rbacv1.ClusterRole](s, "ClusterRole") {
-		roles[cluster.Ref{Kind: "ClusterRole", Name: o.Name}] = newRole(o, v.Rules)
-	}
-	for o, v := range cluster.All[*rbacv1.Role](s, "Role") {
-		roles[cluster.Ref{Kind: "Role", Namespace: o.Namespace, Name: o.Name}] = newRole(o, v.Rules)
-	}
-	bind := func(o *cluster.Object, namespace string, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
-		at := cluster.Ref{Kind: ref.Kind, Name: ref.Name}
-		switch {
-		case ref.Kind == "Role" && namespace == "":
-			problem(o.Ref, "roleRef is a Role, which a ClusterRoleBinding cannot give")
-			return
-		case ref.Kind == "Role":
-			at.Namespace = namespace
-		case ref.Kind != "ClusterRole":
-			problem(o.Ref, "roleRef.kind is %q, want Role or ClusterRole", ref.Kind)
-			return
-		}
-		r := roles[at]
-		if r == nil {
-			problem(o.Ref, "roleRef names %s, which is not there", at)
-			return
-		}
-		g := grant{o, r}
-		x.bindings[namespace] = append(x.bindings[namespace], bound{g, subjects})
-		for i := range subjects {
-			x.give(g, namespace, &subjects[i], func(why string) { problem(o.Ref, "subjects[%d] %s", i, why) })
-		}
-	}
-	for o, v := range cluster.All[*rbacv1.ClusterRoleBinding](s, "ClusterRoleBinding") {
-		bind(o, "", v.RoleRef, v.Subjects)
-	}
-	for o, v := range cluster.All[*rbacv1.RoleBinding](s, "RoleBinding") {
-		if o.Namespace == "" {
+	for _, b := range p.bindings {
+		o := b.object
+		if o.Kind == "RoleBinding" && b.namespace == "" {
 			problem(o.Ref, "metadata.namespace is not set, so it holds nowhere")
 			continue
 		}
-		bind(o, o.Namespace, v.RoleRef, v.Subjects)
+		r, why := x.role(b.role, b.namespace)
+		if why != "" {
+			problem(o.Ref, "%s", why)
+			continue
+		}
+		g := grant{o, r}
+		x.bindings[b.namespace] = append(x.bindings[b.namespace], bound{g, b.subjects})
+		for i := range b.subjects {
+			x.give(g, b.namespace, &b.subjects[i], func(why string) { problem(o.Ref, "subjects[%d] %s", i, why) })
+		}
 	}
+}
+
+// role finds the role that a binding in the namespace, or in none, refers to; or why there
+// is none.
+func (x *rbac) role(ref rbacv1.RoleRef, namespace string) (r *role, why string) {
+	at := cluster.Ref{Kind: ref.Kind, Name: ref.Name}
+	switch {
+	case ref.Kind == "Role" && namespace == "":
+		return nil, "roleRef is a Role, which a ClusterRoleBinding cannot give"
+	case ref.Kind == "Role":
+		at.Namespace = namespace
+	case ref.Kind != "ClusterRole":
+		return nil, fmt.Sprintf("roleRef.kind is %q, want Role or ClusterRole", ref.Kind)
+	}
+	if r = x.roles[at]; r == nil {
+		return nil, fmt.Sprintf("roleRef names %s, which is not there", at)
+	}
+	return r, ""
 }
 
 // give notes a grant under the name that its subject goes by. The subject's apiGroup

@@ -278,8 +278,11 @@ func users() []authz.User {
 	return []authz.User{
 		authz.NewUser("ann"), authz.NewUser("ann", "devs"), authz.NewUser("x", "devs", "system:nodes"), authz.Anonymous(),
 		authz.ServiceAccount("a", "x"), authz.ServiceAccount("b", "x"), authz.Node("n1"), authz.Node("n2"), authz.NewUser("root", "system:masters"),
-		{Name: "system:serviceaccount:a:x"}, {Name: "system:serviceaccount:a:x:y", Groups: []string{"system:serviceaccounts"}}, {},
-		{Name: "", Groups: []string{""}}, {Name: "system:node:", Groups: []string{"system:nodes"}},
+		{Name: "system:serviceaccount:a:x"},
+		{Name: "system:serviceaccount:a:x:y", Groups: []string{"system:serviceaccounts"}},
+		{},
+		{Name: "", Groups: []string{""}},
+		{Name: "system:node:", Groups: []string{"system:nodes"}},
 	}
 }
 
@@ -300,7 +303,7 @@ func (m maker) some(from []string, most int) []string {
 
 var (
 	someVerbs     = []string{"get", "list", "create", "update", "delete", "bind", "escalate", "*"}
-	someGroups    = []string{"", "", "apps", "rbac.authorization.k8s.io", "*"}
+	someGroups    = []string{"", "", "apps", rbacv1.GroupName, "*"}
 	someResources = []string{"pods", "pods/exec", "*/exec", "secrets", "namespaces", "nodes", "roles", "clusterroles", "*", "pods/*", "serviceaccounts/token"}
 	someNames     = []string{"p", "q", "a", "r0", "r1"}
 	someURLs      = []string{"*", "/m", "/m/*", "/h*", "/"}
@@ -380,7 +383,9 @@ func (m maker) act() authz.Attributes {
 // often with one thing changed.
 func (m maker) likely(w *world) authz.Attributes {
 	a := m.act().By(pick(m.generator, users()...))
-	namespace, ref, subjects := a.Namespace, rbacv1.RoleRef{}, []rbacv1.Subject(nil)
+	namespace := a.Namespace
+	var ref rbacv1.RoleRef
+	var subjects []rbacv1.Subject
 	if i := m.IntN(len(w.clusterRoleBindings) + len(w.bindings)); i < len(w.clusterRoleBindings) {
 		ref, subjects = w.clusterRoleBindings[i].RoleRef, w.clusterRoleBindings[i].Subjects
 	} else {
