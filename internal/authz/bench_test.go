@@ -23,10 +23,26 @@ func large() (*cluster.Snapshot, []Attributes) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	verbs := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	resources := [][2]string{
-		{"", "pods"}, {"", "pods/exec"}, {"", "pods/log"}, {"", "secrets"}, {"", "configmaps"}, {"", "services"}, {"", "serviceaccounts"}, {"", "events"},
-		{"apps", "deployments"}, {"apps", "deployments/scale"}, {"apps", "statefulsets"}, {"apps", "daemonsets"}, {"batch", "jobs"}, {"batch", "cronjobs"},
-		{"networking.k8s.io", "ingresses"}, {"networking.k8s.io", "networkpolicies"}, {rbacv1.GroupName, "roles"}, {rbacv1.GroupName, "rolebindings"},
-		{"example.com", "widgets"}, {"example.com", "widgets/status"},
+		{"", "pods"},
+		{"", "pods/exec"},
+		{"", "pods/log"},
+		{"", "secrets"},
+		{"", "configmaps"},
+		{"", "services"},
+		{"", "serviceaccounts"},
+		{"", "events"},
+		{"apps", "deployments"},
+		{"apps", "deployments/scale"},
+		{"apps", "statefulsets"},
+		{"apps", "daemonsets"},
+		{"batch", "jobs"},
+		{"batch", "cronjobs"},
+		{"networking.k8s.io", "ingresses"},
+		{"networking.k8s.io", "networkpolicies"},
+		{rbacv1.GroupName, "roles"},
+		{rbacv1.GroupName, "rolebindings"},
+		{"example.com", "widgets"},
+		{"example.com", "widgets/status"},
 	}
 	b := cluster.NewBuilder("large", true)
 	const v1 = "rbac.authorization.k8s.io/v1"
@@ -141,7 +157,7 @@ func BenchmarkNew(b *testing.B) {
 	runtime.KeepAlive(e)
 	start, n := processor(b), 0
 	for b.Loop() {
-		e = New(s, Options{})
+		New(s, Options{})
 		n++
 	}
 	b.ReportMetric((processor(b)-start).Seconds()*1000/float64(n), "cpu-ms/op")

@@ -183,21 +183,20 @@ func (r *roleSource) reconcile(want *roleSource) {
 	all := maps.Clone(want.labels)
 	maps.Copy(all, r.labels)
 	r.labels = all
-	switch {
-	case want.aggregation == nil:
+	if want.aggregation == nil {
 		r.aggregation = nil
-	default:
-		var selectors []metav1.LabelSelector
-		if r.aggregation != nil {
-			selectors = r.aggregation.ClusterRoleSelectors
-		}
-		for _, s := range want.aggregation.ClusterRoleSelectors {
-			if !slices.ContainsFunc(selectors, func(have metav1.LabelSelector) bool { return equality.Semantic.DeepEqual(have, s) }) {
-				selectors = append(slices.Clip(selectors), s)
-			}
-		}
-		r.aggregation = &rbacv1.AggregationRule{ClusterRoleSelectors: selectors}
+		return
 	}
+	var selectors []metav1.LabelSelector
+	if r.aggregation != nil {
+		selectors = r.aggregation.ClusterRoleSelectors
+	}
+	for _, s := range want.aggregation.ClusterRoleSelectors {
+		if !slices.ContainsFunc(selectors, func(have metav1.LabelSelector) bool { return equality.Semantic.DeepEqual(have, s) }) {
+			selectors = append(slices.Clip(selectors), s)
+		}
+	}
+	r.aggregation = &rbacv1.AggregationRule{ClusterRoleSelectors: selectors}
 }
 
 // aggregate gives aggregated roles the rules of those that they select, as the controller
