@@ -68,6 +68,9 @@ var CustomKinds = []CustomKind{
 	{Group: "agents.x-k8s.io", Kind: "Sandbox", Need: "sandboxes.agents.x-k8s.io", Namespaced: true, Templates: []string{"spec.podTemplate"}},
 	{Group: "extensions.agents.x-k8s.io", Kind: "SandboxTemplate", Need: "sandboxtemplates.extensions.agents.x-k8s.io", Namespaced: true, Templates: []string{"spec.podTemplate"}},
 
+	{Group: "policy.networking.k8s.io", Kind: "ClusterNetworkPolicy", Need: ClusterPolicies},
+	{Group: "policy.networking.k8s.io", Kind: "AdminNetworkPolicy", Need: AdminPolicies},
+	{Group: "policy.networking.k8s.io", Kind: "BaselineAdminNetworkPolicy", Need: BaselinePolicies},
 	{Group: "cilium.io", Kind: "CiliumNetworkPolicy", Need: CiliumPolicies, Namespaced: true},
 	{Group: "cilium.io", Kind: "CiliumClusterwideNetworkPolicy", Need: CiliumClusterPolicies},
 	{Group: "projectcalico.org", Kind: "NetworkPolicy", Need: CalicoPolicies, Namespaced: true},

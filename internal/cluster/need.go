@@ -90,6 +90,10 @@ const (
 	HTTPRoutes  Need = "httproutes.gateway.networking.k8s.io"
 	APIServices Need = "apiservices.apiregistration.k8s.io"
 
+	ClusterPolicies  Need = "clusternetworkpolicies.policy.networking.k8s.io"
+	AdminPolicies    Need = "adminnetworkpolicies.policy.networking.k8s.io"
+	BaselinePolicies Need = "baselineadminnetworkpolicies.policy.networking.k8s.io"
+
 	CiliumPolicies             Need = "ciliumnetworkpolicies.cilium.io"
 	CiliumClusterPolicies      Need = "ciliumclusterwidenetworkpolicies.cilium.io"
 	CalicoPolicies             Need = "networkpolicies.projectcalico.org"

@@ -228,7 +228,8 @@ func neighbours(as, bs []point) [3][]point {
 	return out
 }
 
-// common are the families in which the two can talk.
+// common are the families in which the two can talk. A pod without an address is taken
+// to get one that the other can reach.
 func common(a, b *side) []family {
 	if a.has(anyFamily) && b.has(anyFamily) {
 		return []family{anyFamily}
@@ -251,14 +252,20 @@ func (w *World) outcome(a, b point, near Tri, ports PortSet) outcome {
 	out, first := outcome{deny: ports}, true
 	for _, f := range common(a.side, b.side) {
 		o := w.through(Egress, a.side, b.side, near, f, ports, nil).and(w.through(Ingress, a.side, b.side, near, f, ports, nil))
-		if first {
+		switch {
+		case first:
 			out, first = o, false
-		} else {
+		case unsettled(a.side, b.side):
+			out = out.or(o)
+		default:
 			out = out.any(o)
 		}
 	}
 	return out
 }
+
+// unsettled reports whether it is not known in which families the two can talk.
+func unsettled(a, b *side) bool { return a.has(anyFamily) || b.has(anyFamily) }
 
 // through is what the policies of one end say.
 func (w *World) through(d Direction, a, b *side, near Tri, f family, ports PortSet, t *trace) outcome {
@@ -303,20 +310,19 @@ func (w *World) explain(a, b point, near Tri, port PortSet) Answer {
 		out.Verdict, out.Reason = Denied, "one has only IPv4 addresses and the other only IPv6"
 		return out
 	}
-	first := true
+	out.Verdict = verdict(w.outcome(a, b, near, port))
 	for _, f := range list {
+		// Of two families the one that speaks for the verdict is shown.
 		var te, ti trace
 		e := w.through(Egress, a.side, b.side, near, f, port, &te)
 		i := w.through(Ingress, a.side, b.side, near, f, port, &ti)
-		v := verdict(e.and(i))
-		if !first && !better(v, out.Verdict) {
-			continue
-		}
-		first = false
-		out.Verdict = v
 		out.Egress = w.side(Egress, verdict(e), &te, a.side, b.side, near, f)
 		out.Ingress = w.side(Ingress, verdict(i), &ti, b.side, a.side, near, f)
+		if verdict(e.and(i)) == out.Verdict {
+			return out
+		}
 	}
+	out.Reason = "it is not known whether they talk over IPv4 or IPv6"
 	return out
 }
 

@@ -61,6 +61,7 @@ type policy struct {
 // A rule matches connections with some peers on some ports.
 type rule struct {
 	path   string // "spec.ingress[0]"
+	place  int32  // among the rules of its policy
 	action Action
 	peers  peers
 	ports  ports
@@ -146,6 +147,7 @@ func (c *compiler) networkPolicy(o *cluster.Object, np *networkingv1.NetworkPoli
 		for i := range np.Spec.Ingress {
 			r := &np.Spec.Ingress[i]
 			p.rules[Ingress][i] = c.namespacedRule(o, own, fmt.Sprintf("spec.ingress[%d]", i), "from", r.From, r.Ports)
+			p.rules[Ingress][i].place = int32(i)
 		}
 	} else if len(np.Spec.Ingress) > 0 {
 		c.problem(o, "spec.ingress", "has rules, and policyTypes does not name Ingress: they do nothing")
@@ -155,6 +157,7 @@ func (c *compiler) networkPolicy(o *cluster.Object, np *networkingv1.NetworkPoli
 		for i := range np.Spec.Egress {
 			r := &np.Spec.Egress[i]
 			p.rules[Egress][i] = c.namespacedRule(o, own, fmt.Sprintf("spec.egress[%d]", i), "to", r.To, r.Ports)
+			p.rules[Egress][i].place = int32(i)
 		}
 	} else if len(np.Spec.Egress) > 0 {
 		c.problem(o, "spec.egress", "has rules, and policyTypes does not name Egress: they do nothing")

@@ -50,11 +50,15 @@ func Profiles() []Profile { return slices.Clone(profiles) }
 
 var profiles = []Profile{
 	{
+		Name: "generic", Enforced: Yes, Cluster: Yes, Admin: Yes, BlocksMatchPods: Yes, BlocksMatchNodes: Yes, EgressToOwnNode: No,
+		Source: "kubernetes.io, Network Policies, and network-policy-api.sigs.k8s.io, each taken at its word",
+	},
+	{
 		Name: "calico", Enforced: Yes, Cluster: Maybe, Admin: Maybe, BlocksMatchPods: Yes,
 		// With IP in IP or VXLAN a node speaks to pods elsewhere from its tunnel's address,
 		// which is not in its status.
 		BlocksMatchNodes: Maybe, EgressToOwnNode: Yes,
-		Source: "docs.tigera.io: policy by IP sets of addresses, whosesoever; Felix DefaultEndpointToHostAction applies after the pod's egress policy",
+		Source: "docs.tigera.io: policy by sets of addresses, whosesoever; DefaultEndpointToHostAction applies after a pod's egress policy; AdminNetworkPolicy up to v3.31, ClusterNetworkPolicy (tier kube-admin) from v3.32",
 		agents: []string{"calico", "canal"}, marks: []string{"projectcalico.org/"},
 	},
 	{

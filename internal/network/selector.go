@@ -207,6 +207,17 @@ func (t *terms) selector(sel *metav1.LabelSelector) (int32, error) {
 	return id, err
 }
 
+// doubtful is a selector of which nothing is known but why.
+func (t *terms) doubtful(why string) int32 {
+	id, ok := t.bySelector["\x00"+why]
+	if !ok {
+		id = int32(len(t.selectors))
+		t.bySelector["\x00"+why] = id
+		t.selectors = append(t.selectors, &selector{doubt: why})
+	}
+	return id
+}
+
 // everyone is the selector of all.
 func (t *terms) everyone() int32 {
 	id, _ := t.selector(&metav1.LabelSelector{})
@@ -266,6 +277,17 @@ func (t *terms) selected(sel int32) int32 {
 	return id
 }
 
+// both is the set of namespaces that are in two others.
+func (t *terms) both(a, b int32) int32 {
+	var list []match
+	for _, m := range t.spaces[a].list {
+		if is := min(m.is, of(t.spaces[b].list, m.id)); is != No {
+			list = append(list, match{m.id, is})
+		}
+	}
+	return t.spacesOf(list)
+}
+
 // term is the set of pods in the namespaces that the selector takes in.
 func (t *terms) term(spaces, sel int32) int32 {
 	k := term{spaces, sel}
@@ -280,6 +302,17 @@ func (t *terms) term(spaces, sel int32) int32 {
 		for _, r := range t.selectors[sel].requirements {
 			t.selectKeys[r.Key()] = true
 		}
+	}
+	return id
+}
+
+// node is the set of nodes that the selector takes in.
+func (t *terms) node(sel int32) int32 {
+	id, ok := t.byNode[sel]
+	if !ok {
+		id = int32(len(t.nodes))
+		t.byNode[sel] = id
+		t.nodes = append(t.nodes, sel)
 	}
 	return id
 }

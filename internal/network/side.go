@@ -52,11 +52,7 @@ func (w *World) meets(p *peers, s *side, f family) Tri {
 		}
 		for i := range p.blocks {
 			b := &p.blocks[i]
-			limit := Yes
-			if !b.pods {
-				limit = w.profile.BlocksMatchPods
-			}
-			if limit != No {
+			if limit := w.limit(b, podKind); limit != No {
 				if out = max(out, min(limit, b.takes(&w.tables, f, s.cells[f]))); out == Yes {
 					return Yes
 				}
@@ -69,8 +65,7 @@ func (w *World) meets(p *peers, s *side, f family) Tri {
 			}
 		}
 		for i := range p.blocks {
-			limit := w.profile.BlocksMatchNodes
-			if limit != No {
+			if limit := w.limit(&p.blocks[i], hostKind); limit != No {
 				if out = max(out, min(limit, p.blocks[i].takes(&w.tables, f, s.cells[f]))); out == Yes {
 					return Yes
 				}
@@ -87,6 +82,17 @@ func (w *World) meets(p *peers, s *side, f family) Tri {
 		return Maybe
 	}
 	return out
+}
+
+// limit is whether a block takes in anybody of the kind by address.
+func (w *World) limit(b *block, k kind) Tri {
+	switch {
+	case k == podKind && !b.pods:
+		return w.profile.BlocksMatchPods
+	case k == hostKind && !b.pods:
+		return w.profile.BlocksMatchNodes
+	}
+	return Yes
 }
 
 // resolve returns the ports of a rule at a destination, and those that may be.

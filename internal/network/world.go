@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -49,6 +50,8 @@ type World struct {
 	classOf map[string]int32
 	listOf  map[string]*list
 	portsOf map[string]*portNames
+
+	matrix func() *Matrix
 }
 
 // A member is a pod that runs, or a template that no pod was made from yet.
@@ -116,6 +119,7 @@ func New(s *cluster.Snapshot, opts Options) *World {
 	w.sortMembers(c.named)
 	w.sortHosts()
 	w.sortServices()
+	w.matrix = sync.OnceValue(w.newMatrix)
 	w.classOf, w.listOf, w.portsOf = nil, nil, nil
 	return w
 }
@@ -136,7 +140,10 @@ func (c *compiler) compile(s *cluster.Snapshot, profile Profile) {
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		c.networkPolicy(o, np)
 	}
-	c.unread(s)
+	c.adminPolicies(s, profile)
+	c.conflicts()
+	c.others(s)
+	c.unread(s, profile)
 }
 
 // spaces are the names of all namespaces, and what labels each has. A namespace whose
@@ -482,45 +489,6 @@ func (w *World) sortServices() {
 			if a, err := netip.ParseAddr(text); err == nil {
 				w.at[a.Unmap()] = place{member: -1, host: -1, service: o}
 			}
-		}
-	}
-}
-
-// unread stands in for policies that exist, or may, and could not be read: a policy of
-// which nothing is known, not even whether it is there.
-func (c *compiler) unread(s *cluster.Snapshot) {
-	for _, need := range cluster.Isolation {
-		var at []string
-		whole := s.Live && !s.Looked(need)
-		for _, g := range s.Gaps(need) {
-			if g.Scope == "" {
-				whole = true
-			} else if _, ok := c.terms.byName[g.Scope]; ok {
-				at = append(at, g.Scope)
-			}
-		}
-		if whole {
-			at = nil
-		} else if len(at) == 0 {
-			continue
-		}
-		why := string(need) + " could not be read"
-		sets := []int32{}
-		if whole {
-			sets = append(sets, c.terms.selected(c.terms.everyone()))
-		}
-		for _, name := range at {
-			sets = append(sets, c.terms.namespace(name))
-		}
-		for _, set := range sets {
-			p := &policy{tier: foreign, subject: c.terms.term(set, c.terms.everyone()), doubt: why, applies: [2]bool{true, true}}
-			r := rule{action: unclear, peers: peers{doubt: why}, ports: ports{set: AllPorts}}
-			if need == cluster.NetworkPolicies {
-				// These only ever add to what is let through, and isolate.
-				p.tier, r.action = namespaced, Accept
-			}
-			p.rules = [2][]rule{{r}, {r}}
-			c.policies = append(c.policies, p)
 		}
 	}
 }
