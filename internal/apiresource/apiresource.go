@@ -68,8 +68,12 @@ var kubelet = []string{"checkpoint", "configz", "healthz", "log", "metrics", "po
 var virtual = []*Resource{
 	{Name: "users", Virtual: true},
 	{Name: "groups", Virtual: true},
+	{Group: "authentication.k8s.io", Name: "groups", Virtual: true},
+	{Group: "authentication.k8s.io", Name: "nodes", Virtual: true},
+	{Group: "authentication.k8s.io", Name: "serviceaccounts", Namespaced: true, Virtual: true},
 	{Group: "authentication.k8s.io", Name: "uids", Virtual: true},
 	{Group: "authentication.k8s.io", Name: "userextras", Virtual: true},
+	{Group: "authentication.k8s.io", Name: "users", Virtual: true},
 	{Group: "certificates.k8s.io", Name: "signers", Virtual: true},
 }
 

@@ -178,6 +178,6 @@ func newRights(kubeFlags *genericclioptions.ConfigFlags, streams genericiooption
 		Short:   "Say what somebody may do, and write it as roles",
 		Example: `  bulwark rights used --audit-log audit.log`,
 	}
-	cmd.AddCommand(newRightsUsed(kubeFlags, streams))
+	cmd.AddCommand(newRightsUsed(kubeFlags, streams), newRightsABAC(streams))
 	return cmd
 }

@@ -128,13 +128,8 @@ func widerURLs(url string) iter.Seq[string] {
 // Reduce drops the atoms that others cover.
 func (s Set) Reduce() {
 	for a := range s {
-		first := true
 		for wider := range a.wider() {
-			if first { // itself
-				first = false
-				continue
-			}
-			if _, ok := s[wider]; ok {
+			if _, ok := s[wider]; ok && wider != a {
 				delete(s, a)
 				break
 			}
