@@ -20,11 +20,13 @@ func TestFromABAC(t *testing.T) {
 	}{
 		"everything for one": {
 			[]cluster.ABACPolicy{{User: "ann", APIGroup: "*", Resource: "*", Namespace: "*", NonResourcePath: "*"}},
-			[]string{"ClusterRole abac:ann: * *; * *"}, nil,
+			[]string{"ClusterRole abac:ann: * *; * *"},
+			nil,
 		},
 		"a resource brings its subresources": {
 			[]cluster.ABACPolicy{{Group: "devs", Readonly: true, Resource: "serviceaccounts", Namespace: "shop"}},
-			[]string{"Role abac:devs: get, list, watch serviceaccounts, serviceaccounts/token"}, nil,
+			[]string{"Role abac:devs: get, list, watch serviceaccounts, serviceaccounts/token"},
+			nil,
 		},
 		"another's resource brings those that it can have": {
 			[]cluster.ABACPolicy{{User: "ann", APIGroup: "example.com", Resource: "widgets", Namespace: "shop"}},
@@ -57,7 +59,8 @@ func TestFromABAC(t *testing.T) {
 		},
 		"paths are nowhere": {
 			[]cluster.ABACPolicy{{User: "system:serviceaccount:shop:cart", Readonly: true, Namespace: "shop", NonResourcePath: "/logs/**"}},
-			[]string{"ClusterRole abac:shop:cart: get /logs/*"}, nil,
+			[]string{"ClusterRole abac:shop:cart: get /logs/*"},
+			nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
