@@ -36,7 +36,7 @@ var (
 
 	writeHere       = rule(rbacv1.GroupName, write, []string{"roles", "rolebindings"})
 	writeEverywhere = rule(rbacv1.GroupName, write, []string{"clusterroles", "clusterrolebindings", "roles", "rolebindings"})
-	seePods        = rule("", []string{"get", "list"}, []string{"pods"})
+	seePods         = rule("", []string{"get", "list"}, []string{"pods"})
 	everything      = rbacv1.PolicyRule{APIGroups: []string{"*"}, Verbs: []string{"*"}, Resources: []string{"*"}}
 	everyURL        = rbacv1.PolicyRule{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}}
 )
