@@ -687,23 +687,30 @@ func (r *Reader) custom(k cluster.CustomKind, apiVersion string, src cluster.Sou
 	if err != nil {
 		return 0, fmt.Errorf("kind %s of %s: not what it should be", k.Kind, apiVersion)
 	}
-	if k.Namespaced && c.Namespace == "" {
-		c.Namespace = r.namespace
-	}
+	r.place(c, k.Namespaced)
 	r.keep.note(spot{src.Line, src.Column}, true)
 	r.put(apiVersion, k.Name(), c, src)
 	return 1, nil
 }
 
 func (r *Reader) add(o metav1.Object, apiVersion, kind string, src cluster.Source) {
-	if namespaced(kind) && o.GetNamespace() == "" {
-		o.SetNamespace(r.namespace)
-	}
+	r.place(o, namespaced(kind))
 	if pod, ok := o.(*corev1.Pod); ok && isControlPlane(pod) {
 		r.lookedFlags()
 	}
 	r.keep.note(spot{src.Line, src.Column}, kind != "Secret" && kind != "ConfigMap")
 	r.put(apiVersion, kind, o, src)
+}
+
+// place puts an object where the API server would: a namespace that stands in an object
+// of the cluster is ignored (k8s.io/apiserver/pkg/registry/rest/meta.go).
+func (r *Reader) place(o metav1.Object, namespaced bool) {
+	switch {
+	case !namespaced:
+		o.SetNamespace("")
+	case o.GetNamespace() == "":
+		o.SetNamespace(r.namespace)
+	}
 }
 
 // put hands an object to the Builder. An object without a name is called after what its

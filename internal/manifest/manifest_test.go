@@ -79,6 +79,11 @@ func TestReadKeepsGoing(t *testing.T) {
 			objects: []string{"pod shop/a"},
 			skipped: []string{"in:6 pod shop/a stands in the input twice"},
 		},
+		"a namespace in an object of the cluster": {
+			in: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: shop}\n---\n" +
+				"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: a, namespace: shop}\nspec: {}\n",
+			objects: []string{"ciliumclusterwidenetworkpolicy a", "clusterrole a"},
+		},
 		"two versions of an object": {
 			in:       pod("a") + "---\n" + strings.Replace(pod("a"), "{containers", "{hostPID: true, containers", 1),
 			objects:  []string{"pod shop/a"},
