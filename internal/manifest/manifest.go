@@ -373,7 +373,7 @@ func (r *Reader) typed(file string, root *yaml.Node, at func(*yaml.Node) spot) (
 	if _, custom := r.b.FindCustom(apiVersion, kind); custom || apiconfig.Known(apiVersion, kind) || !kinds.Recognizes(gvk) {
 		return 0, false
 	}
-	obj, err := kinds.New(gvk)
+	obj, err := kinds.New(schema.FromAPIVersionAndKind(cluster.ReadAs(apiVersion, kind), kind))
 	if err != nil {
 		return 0, false
 	}
@@ -637,7 +637,13 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		return r.custom(k, h.APIVersion, src, data)
 	}
 
-	obj, gvk, err := codecs.UniversalDeserializer().Decode(data, nil, nil)
+	if now := cluster.ReadAs(h.APIVersion, h.Kind); now != h.APIVersion {
+		var err error
+		if data, err = retyped(data, now, h.Kind); err != nil {
+			return 0, err
+		}
+	}
+	obj, _, err := codecs.UniversalDeserializer().Decode(data, nil, nil)
 	if runtime.IsNotRegisteredError(err) {
 		r.b.Foreign(h.APIVersion, h.Kind, 1)
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is not known", h.Kind, h.APIVersion))
@@ -651,7 +657,7 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		r.skip(src.Origin, src.Line, fmt.Sprintf("kind %s of %s is no stored object", h.Kind, h.APIVersion))
 		return 0, nil
 	}
-	r.add(o, gvk.GroupVersion().String(), gvk.Kind, src)
+	r.add(o, h.APIVersion, h.Kind, src)
 	return 1, nil
 }
 
@@ -759,8 +765,13 @@ func withType(item json.RawMessage, apiVersion, kind string) (json.RawMessage, e
 	if h.Kind != "" || kind == "" {
 		return item, nil
 	}
+	return retyped(item, apiVersion, kind)
+}
+
+// retyped is an object's JSON with another type.
+func retyped(data []byte, apiVersion, kind string) ([]byte, error) {
 	var m map[string]json.RawMessage
-	if err := json.Unmarshal(item, &m); err != nil {
+	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, err
 	}
 	m["apiVersion"], _ = json.Marshal(apiVersion)

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubectlyaml "sigs.k8s.io/yaml"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -335,5 +338,35 @@ func TestLocateInUTF16(t *testing.T) {
 	}
 	if line, column, ok := r.Locate(o[0].Source, "spec.hostPID"); line != 5 || column != 3 || !ok {
 		t.Errorf("spec.hostPID is at %d:%d (%v), want 5:3", line, column, ok)
+	}
+}
+
+// Controls look at structs of the versions of today; what is written in older ones is
+// kept in these, and remembers what it was, written plainly or not.
+func TestOlderVersionsAreRead(t *testing.T) {
+	for apiVersion, in := range map[string]string{
+		"extensions/v1beta1":                   "kind: Deployment\nmetadata:\n  name: a\nspec:\n  replicas: 3\n",
+		"apps/v1beta2":                         "kind: Deployment\nmetadata: {name: a}\nspec: {replicas: 3}\n",
+		"autoscaling/v2beta1":                  "kind: HorizontalPodAutoscaler\nmetadata:\n  name: a\nspec:\n  maxReplicas: 3\n  metrics:\n  - resource:\n      name: cpu\n      targetAverageUtilization: 9\n    type: Resource\n",
+		"autoscaling/v1":                       "kind: HorizontalPodAutoscaler\nmetadata:\n  name: a\nspec:\n  maxReplicas: 3\n",
+		"rbac.authorization.k8s.io/v1beta1":    "kind: ClusterRole\nmetadata:\n  name: a\n",
+		"networking.k8s.io/v1beta1":            "kind: Ingress\nmetadata:\n  name: a\nspec:\n  rules:\n  - http:\n      paths:\n      - backend:\n          serviceName: b\n          servicePort: web\n",
+		"admissionregistration.k8s.io/v1beta1": "kind: MutatingAdmissionPolicy\nmetadata:\n  name: a\n",
+	} {
+		b := cluster.NewBuilder("test", false)
+		r := NewReader(b, "")
+		r.Read("in", strings.NewReader("apiVersion: "+apiVersion+"\n"+in))
+		for _, o := range b.Snapshot().Objects() {
+			want, err := kinds.New(schema.FromAPIVersionAndKind(cluster.ReadAs(apiVersion, o.Kind), o.Kind))
+			if err != nil || o.APIVersion != apiVersion || reflect.TypeOf(o.Value) != reflect.TypeOf(want) {
+				t.Errorf("%s of %s is kept as %T", o.Ref, o.APIVersion, o.Value)
+			}
+			if d, ok := o.Value.(*appsv1.Deployment); ok && *d.Spec.Replicas != 3 {
+				t.Errorf("%s has %d replicas, want 3", o.Ref, *d.Spec.Replicas)
+			}
+		}
+		if len(b.Snapshot().Objects()) != 1 {
+			t.Errorf("%s: %v", apiVersion, r.Outcome())
+		}
 	}
 }

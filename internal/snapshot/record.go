@@ -228,7 +228,7 @@ func (o *object) decode(own []cluster.CustomKind) (*cluster.Object, error) {
 		c.TypeMeta = metav1.TypeMeta{APIVersion: o.APIVersion, Kind: kinds[i].Kind}
 		out.Value, out.Meta = c, &c.ObjectMeta
 	case o.Value != nil && o.Kind != "Secret" && o.Kind != "ConfigMap":
-		gv, err := schema.ParseGroupVersion(o.APIVersion)
+		gv, err := schema.ParseGroupVersion(cluster.ReadAs(o.APIVersion, o.Kind))
 		if err != nil {
 			return nil, err
 		}
