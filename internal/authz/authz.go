@@ -66,13 +66,6 @@ func Everything(rules []rbacv1.PolicyRule) bool {
 	return ok
 }
 
-// Default reports whether the role or binding is one that the API server makes at its
-// start. Anybody may write the label, so the name has to be one of its own too.
-func Default(o *cluster.Object) bool {
-	return o.Meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" &&
-		(strings.HasPrefix(o.Name, "system:") || userFacing[o.Name] != nil)
-}
-
 // Rules are what a binding grants. Manifests seldom repeat the roles that every
 // cluster has, so for those a role that is not in the snapshot is taken as known.
 func Rules(b *cluster.Binding) []rbacv1.PolicyRule {
