@@ -50,7 +50,7 @@ func result(controls map[string][]string) *scan.Result {
 				res.Outcome, res.Reason, res.Unknown = control.Unknown, "403", 1
 				continue
 			}
-			f.ID = control.Fingerprint(id, f, 1)
+			f.ID = control.Fingerprint(id, f, map[string]int{})
 			res.Findings = append(res.Findings, f)
 		}
 		r.Controls = append(r.Controls, res)

@@ -262,10 +262,17 @@ type Waiver struct {
 }
 
 // Fingerprint names a fault by what it is about: control, object, with its cluster where
-// there are several, and path, which holds the container. Lines, counts and what was found there do not matter, so it stays the
-// same one when they move. n tells faults apart that are alike in all of it, from 1.
-func Fingerprint(id string, f *Finding, n int) string {
-	parts := []string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Path}
+// there are several, and path, which holds the container. Lines, counts and what was
+// found there do not matter, so it stays the same one when they move. An item of a list
+// that has no name, as in rules[2].verbs, is told by what was found in it instead of its
+// place. Faults that are alike in all of it are numbered from 1, by way of seen, which
+// serves all faults of one control in their order.
+func Fingerprint(id string, f *Finding, seen map[string]int) string {
+	path, placed := unplaced(f.Path)
+	parts := []string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, path}
+	if placed {
+		parts = append(parts, f.Got)
+	}
 	if f.Outcome == Unknown {
 		parts = append(parts, "unknown")
 	}
@@ -273,7 +280,19 @@ func Fingerprint(id string, f *Finding, n int) string {
 		parts = append(parts, "cluster", f.Object.Cluster)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:16]) + ":" + strconv.Itoa(n)
+	name := hex.EncodeToString(sum[:16])
+	seen[name]++
+	return name + ":" + strconv.Itoa(seen[name])
+}
+
+var place = regexp.MustCompile(`\[[0-9]+\]`)
+
+// unplaced is a path without the places of items in lists, and whether it had any.
+func unplaced(path string) (string, bool) {
+	if !strings.Contains(path, "[") || !place.MatchString(path) {
+		return path, false
+	}
+	return place.ReplaceAllString(path, "[]"), true
 }
 
 // String is the finding in one line: "pod shop/cart: spec.hostNetwork is true, want false".

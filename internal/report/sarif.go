@@ -521,9 +521,7 @@ func syntheticURI(ref cluster.Ref) string {
 func fingerprints(c *control.Control, f *control.Finding, seen map[string]int) map[string]string {
 	id := f.ID
 	if id == "" {
-		first := control.Fingerprint(c.ID, f, 1)
-		seen[first]++
-		id = control.Fingerprint(c.ID, f, seen[first])
+		id = control.Fingerprint(c.ID, f, seen)
 	}
 	// The second name is the only one that GitHub compares.
 	return map[string]string{"bulwarkFinding/v1": id, "primaryLocationLineHash": id}

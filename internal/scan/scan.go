@@ -146,16 +146,9 @@ func (res *ControlResult) order() {
 			strings.Compare(a.Got, b.Got), strings.Compare(a.Want, b.Want), strings.Compare(a.Reason, b.Reason),
 		)
 	})
-	type about struct {
-		outcome control.Outcome
-		object  cluster.Ref
-		path    string
-	}
-	seen := make(map[about]int, len(res.Findings))
+	seen := make(map[string]int, len(res.Findings))
 	for _, f := range res.Findings {
-		k := about{f.Outcome, f.Object, f.Path}
-		seen[k]++
-		f.ID = control.Fingerprint(res.Control.ID, f, seen[k])
+		f.ID = control.Fingerprint(res.Control.ID, f, seen)
 	}
 }
 
