@@ -10,7 +10,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	resourcev1 "k8s.io/api/resource/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -168,7 +167,7 @@ func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource 
 		raw, err := r.core().Get().AbsPath(path).Param("limit", fmt.Sprint(r.opts.PageSize)).Param("continue", next).
 			SetHeader("Accept", "application/json").DoRaw(ctx)
 		if err != nil {
-			if apierrors.IsResourceExpired(err) && next != "" {
+			if expired(err) && next != "" {
 				next = ""
 				continue
 			}
@@ -194,6 +193,7 @@ func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource 
 		r.opts.Progress(strings.ToLower(resource), r.count)
 		r.mu.Unlock()
 		if next = list.Continue; next == "" {
+			r.part(e.need, namespaced)
 			return nil
 		}
 	}

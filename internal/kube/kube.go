@@ -43,7 +43,8 @@ import (
 type Options struct {
 	// Needs are what is read; nil means everything.
 	Needs []cluster.Need
-	// Namespace limits namespaced objects to one namespace; empty means all.
+	// Namespace limits namespaced objects to one namespace, and makes a gap of the
+	// others; empty means all.
 	Namespace string
 	// PageSize is the number of objects of one LIST page.
 	PageSize int64
@@ -288,7 +289,7 @@ func (r *reader) list(ctx context.Context, res resource) error {
 		}
 		list := res.newList()
 		if err := req.Do(ctx).Into(list); err != nil {
-			if apierrors.IsResourceExpired(err) && opts.Continue != "" {
+			if expired(err) && opts.Continue != "" {
 				// The list grew too old between pages. Starting anew is safe:
 				// Builder keeps the first of two equal objects.
 				opts.Continue = ""
@@ -303,7 +304,9 @@ func (r *reader) list(ctx context.Context, res resource) error {
 		r.mu.Lock()
 		err = meta.EachListItem(list, func(obj runtime.Object) error {
 			o := obj.(metav1.Object)
-			r.b.Add(res.gv.String(), res.kind, o, cluster.Source{Origin: path})
+			if !r.b.Add(res.gv.String(), res.kind, o, cluster.Source{Origin: path}) {
+				return nil // seen before the list was begun again
+			}
 			if res.kind == "Node" {
 				r.nodes = append(r.nodes, o.GetName())
 			}
@@ -320,10 +323,28 @@ func (r *reader) list(ctx context.Context, res resource) error {
 		}
 	}
 	r.looked(res.need)
+	r.part(res.need, res.namespaced)
 	if res.kind == "Node" {
 		r.nodesListed = true // read after all lists have ended
 	}
 	return nil
+}
+
+// expired reports whether a list grew too old between its pages. The reason is not told
+// of an answer that is read raw, so the code decides.
+func expired(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusGone
+}
+
+// part records that a resource was read in one namespace alone, where that is so. Of
+// the others nothing is known then, and what they hold may decide about this one.
+func (r *reader) part(n cluster.Need, namespaced bool) {
+	if namespaced && r.opts.Namespace != "" {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.gap(n, "", "only namespace "+r.opts.Namespace+" was asked for")
+	}
 }
 
 func (r *reader) looked(n cluster.Need) {

@@ -346,3 +346,45 @@ func check(t *testing.T, err error, want string) {
 		t.Errorf("%v: no hint", err)
 	}
 }
+
+// TestOneNamespaceIsAPart: a scan of one namespace says that it knows nothing of the others.
+func TestOneNamespaceIsAPart(t *testing.T) {
+	needs := []cluster.Need{cluster.Services, cluster.Secrets, cluster.Nodes}
+	s, srv, err := read(t, map[string]http.HandlerFunc{
+		"/api/v1/namespaces/shop/services": object(`{"kind":"ServiceList","apiVersion":"v1","items":[{"metadata":{"name":"web","namespace":"shop"}}]}`),
+	}, Options{Namespace: "shop", Needs: needs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(srv.requests, "/api/v1/namespaces/shop/secrets") || len(s.Kind("Service")) != 1 {
+		t.Errorf("asked for %v, and have services %v", srv.requests, s.Kind("Service"))
+	}
+	want := []string{"secrets: only namespace shop was asked for", "services: only namespace shop was asked for"}
+	if diff := cmp.Diff(want, gaps(s, needs...)); diff != "" {
+		t.Errorf("gaps (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnExpiredPageOfSecrets(t *testing.T) {
+	expired := false
+	page := func(name, next string) string {
+		return fmt.Sprintf(`{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"continue":%q},"columnDefinitions":[{"name":"Type"},{"name":"Data"}],"rows":[{"cells":["Opaque","0"],"object":{"metadata":{"name":%q,"namespace":"shop"}}}]}`, next, name)
+	}
+	s, _, err := read(t, map[string]http.HandlerFunc{"/api/v1/secrets": func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Query().Get("continue") == "":
+			object(page("a", "2"))(w, r)
+		case !expired:
+			expired = true
+			status(http.StatusGone, metav1.StatusReasonExpired)(w, r)
+		default:
+			object(page("b", ""))(w, r)
+		}
+	}}, Options{PageSize: 1, Needs: []cluster.Need{cluster.Secrets}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := gaps(s, cluster.Secrets); len(got) > 0 || len(s.Kind("Secret")) != 2 {
+		t.Errorf("gaps %v and %d secrets, want none and 2", got, len(s.Kind("Secret")))
+	}
+}

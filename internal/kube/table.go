@@ -29,6 +29,10 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 		}
 		raw, err := req.DoRaw(ctx)
 		if err != nil {
+			if expired(err) && opts.Continue != "" {
+				opts.Continue = "" // as for other lists
+				continue
+			}
 			return r.fault(err, need, "")
 		}
 		var table metav1.Table
@@ -49,6 +53,7 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 		}
 	}
 	r.looked(need)
+	r.part(need, true)
 	return nil
 }
 
