@@ -16,8 +16,9 @@ const (
 )
 
 // RedactPod takes out of a pod spec, in place, what may be a credential: the value of
-// every environment variable, arguments whose flag or form promises one, and headers
-// of probes that carry one. What is only a switch or a reference stays.
+// every environment variable, arguments whose flag or form promises one, headers of
+// probes that carry one, and such settings of volumes' drivers. What is only a switch or
+// a reference stays.
 func RedactPod(spec *corev1.PodSpec) {
 	container := func(c *corev1.Container) {
 		for i := range c.Env {
@@ -48,6 +49,13 @@ func RedactPod(spec *corev1.PodSpec) {
 	for i := range spec.EphemeralContainers {
 		container((*corev1.Container)(&spec.EphemeralContainers[i].EphemeralContainerCommon))
 	}
+	for i := range spec.Volumes {
+		if v := &spec.Volumes[i]; v.FlexVolume != nil {
+			RedactSettings(v.FlexVolume.Options)
+		} else if v.CSI != nil {
+			RedactSettings(v.CSI.VolumeAttributes)
+		}
+	}
 }
 
 func redactValue(value string) string {
@@ -60,30 +68,32 @@ func redactValue(value string) string {
 	return value
 }
 
-// RedactArgs takes out of arguments, in place, what may be a credential.
+// RedactArgs takes out of arguments, in place, what may be a credential. In a script,
+// whose words are not told apart, it takes out what looks like one.
 func RedactArgs(args []string) {
+	for at := range credential.InArgs(args) {
+		value := redacted
+		if at.Name == "" {
+			value = redactedURL
+		}
+		args[at.Index] = args[at.Index][:at.From] + value
+	}
 	for i, arg := range args {
-		flag, value, joined := strings.Cut(arg, "=")
-		name, long := strings.CutPrefix(flag, "--")
-		promises := long && !strings.ContainsAny(name, " \n") && credential.Named(name)
-		switch {
-		case credential.InURL(arg):
-			args[i] = redactedURL
-		case joined && credential.InURL(value):
-			args[i] = flag + "=" + redactedURL
-		case !promises:
-		case joined && redactable(value):
-			args[i] = flag + "=" + redacted
-		case !joined && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") && redactable(args[i+1]):
-			args[i+1] = redacted
+		if strings.ContainsAny(arg, " \t\n") {
+			args[i] = credential.Mask(arg, redacted)
 		}
 	}
 }
 
-// redactable reports whether an argument may be a credential and is no path or
-// reference, nor an address without a password.
-func redactable(value string) bool {
-	return credential.Literal(value) && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "$") && !strings.Contains(value, "://")
+// RedactSettings takes out of a driver's settings, in place, what may be a credential.
+func RedactSettings(settings map[string]string) {
+	for name, value := range settings {
+		if credential.InURL(value) {
+			settings[name] = redactedURL
+		} else if credential.Named(name) && credential.Literal(value) {
+			settings[name] = redacted
+		}
+	}
 }
 
 func redactHandler(exec *corev1.ExecAction, get *corev1.HTTPGetAction) {

@@ -50,3 +50,20 @@ func TestRedactArgs(t *testing.T) {
 		}
 	}
 }
+
+func TestRedactWhatIsNoFlag(t *testing.T) {
+	args := []string{"sh", "-c", "export PGPASSWORD=hunter2\npsql", "-password=hunter2"}
+	RedactArgs(args)
+	if diff := cmp.Diff([]string{"sh", "-c", "export PGPASSWORD=" + redacted + "\npsql", "-password=" + redacted}, args); diff != "" {
+		t.Errorf("arguments (-want +got):\n%s", diff)
+	}
+	spec := &corev1.PodSpec{Volumes: []corev1.Volume{
+		{VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{VolumeAttributes: map[string]string{"accountKey": "hunter2", "share": "s", "secretName": "n"}}}},
+		{VolumeSource: corev1.VolumeSource{FlexVolume: &corev1.FlexVolumeSource{Options: map[string]string{"password": "hunter2", "at": "smb://u:hunter2@nas"}}}},
+	}}
+	RedactPod(spec)
+	want := []map[string]string{{"accountKey": redacted, "share": "s", "secretName": "n"}, {"password": redacted, "at": redactedURL}}
+	if diff := cmp.Diff(want, []map[string]string{spec.Volumes[0].CSI.VolumeAttributes, spec.Volumes[1].FlexVolume.Options}); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}

@@ -34,7 +34,7 @@ func carried(t *testing.T, s *cluster.Snapshot, c *control.Control, want *scan.R
 func packed(t *testing.T, s *cluster.Snapshot) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := snapshot.Write(&b, s, snapshot.Options{Bulwark: "test", Taken: time.Unix(0, 0), Pod: RedactPod, Args: RedactArgs}); err != nil {
+	if err := snapshot.Write(&b, s, snapshot.Options{Bulwark: "test", Taken: time.Unix(0, 0), Pod: RedactPod, Args: RedactArgs, Settings: RedactSettings}); err != nil {
 		t.Fatalf("writing the snapshot's file: %v", err)
 	}
 	return b.Bytes()

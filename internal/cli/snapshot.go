@@ -91,7 +91,7 @@ func (o *scanOptions) snapshot(ctx context.Context, paths []string, out string) 
 	p.say("writing %s", out)
 	var buf bytes.Buffer
 	if err := snapshot.Write(&buf, s, snapshot.Options{
-		Bulwark: version(), Taken: taken, Pod: controls.RedactPod, Args: controls.RedactArgs,
+		Bulwark: version(), Taken: taken, Pod: controls.RedactPod, Args: controls.RedactArgs, Settings: controls.RedactSettings,
 	}); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}

@@ -102,7 +102,8 @@ func (s Source) String() string {
 }
 
 // An Object is one Kubernetes object. Value points at a struct of k8s.io/api (or
-// at a SecretFacts), with managedFields and the last-applied annotation's text dropped.
+// at a SecretFacts), with managedFields, and the text of annotations that may
+// repeat a secret, dropped.
 type Object struct {
 	Ref
 	APIVersion string
@@ -128,5 +129,9 @@ type ConfigMapFacts struct {
 	KeysKnown bool
 }
 
-// lastApplied repeats a whole object, with its literal credentials, as text.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+// repeating are annotations whose text is dropped: tools keep in them the whole object as
+// it was applied, with what a Secret holds and literal credentials, and OpenShift a token.
+var repeating = []string{
+	"kubectl.kubernetes.io/last-applied-configuration", "kapp.k14s.io/original", "objectset.rio.cattle.io/applied",
+	"banzaicloud.com/last-applied", "kopf.zalando.org/last-handled-configuration", "openshift.io/token-secret.value",
+}

@@ -558,8 +558,11 @@ func (s *Snapshot) indexComponents(flagz []*Component) {
 // strip removes what no control reads and what may repeat a secret, and returns the metadata.
 func strip(obj metav1.Object) *metav1.ObjectMeta {
 	obj.SetManagedFields(nil)
-	if a := obj.GetAnnotations(); a[lastApplied] != "" {
-		a[lastApplied] = ""
+	annotations := obj.GetAnnotations()
+	for _, name := range repeating {
+		if annotations[name] != "" {
+			annotations[name] = ""
+		}
 	}
 	if m, ok := obj.(*metav1.ObjectMeta); ok {
 		return m

@@ -132,7 +132,7 @@ func TestNothingIsLost(t *testing.T) {
 		t.Fatalf("a Snapshot itself loses facts (-facts +kept):\n%s", diff)
 	}
 	var file bytes.Buffer
-	none := Options{Pod: func(*corev1.PodSpec) {}, Args: func([]string) {}}
+	none := Options{Pod: func(*corev1.PodSpec) {}, Args: func([]string) {}, Settings: func(map[string]string) {}}
 	if err := Write(&file, cluster.Restore(*facts), none); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -138,13 +140,32 @@ func encodeObject(obj *cluster.Object, o Options) (*object, error) {
 	if !ok {
 		return nil, fmt.Errorf("no object of Kubernetes: %T", obj.Value)
 	}
-	if cluster.PodSpecOf(value) != nil {
+	switch {
+	case cluster.PodSpecOf(value) != nil:
 		value = value.DeepCopyObject()
 		o.Pod(cluster.PodSpecOf(value))
+	case obj.Kind == "PersistentVolume", obj.Kind == "StorageClass":
+		value = value.DeepCopyObject()
+		o.volume(value)
 	}
 	raw, err := json.Marshal(value)
 	r.Value = raw
 	return r, err
+}
+
+// volume takes credentials out of what drivers of volumes are told.
+func (o Options) volume(value runtime.Object) {
+	switch v := value.(type) {
+	case *storagev1.StorageClass:
+		o.Settings(v.Parameters)
+	case *corev1.PersistentVolume:
+		if v.Spec.CSI != nil {
+			o.Settings(v.Spec.CSI.VolumeAttributes)
+		}
+		if v.Spec.FlexVolume != nil {
+			o.Settings(v.Spec.FlexVolume.Options)
+		}
+	}
 }
 
 func encodeConfig(c *cluster.Config) *config {

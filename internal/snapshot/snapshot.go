@@ -3,8 +3,8 @@
 //
 // The file is gzip of lines of JSON: a Header, one record for each fact, and the number
 // of records. The same facts give the same bytes. It holds no value of a Secret or
-// ConfigMap, because a Snapshot holds none, and of pods not what Options.Pod and
-// Options.Args take out.
+// ConfigMap, because a Snapshot holds none, and of pods not what Options
+// take out.
 //
 // A file comes from elsewhere, so reading has limits: of the whole, of a record, and of
 // how much a byte of the file may grow to.
@@ -60,8 +60,8 @@ type Header struct {
 // leftOut is what no file holds.
 var leftOut = []string{
 	"values of Secrets and ConfigMaps: they were never read",
-	"values of environment variables, and arguments and headers that look like credentials: replaced by \"redacted\"",
-	"managedFields, and the text of last-applied-configuration",
+	"values of environment variables, and arguments, headers and settings of volumes' drivers that look like credentials: replaced by \"redacted\"",
+	"managedFields, and the text of annotations that repeat an object or hold a token",
 	"lines of fields in files that were scanned",
 }
 
@@ -69,10 +69,11 @@ var leftOut = []string{
 type Options struct {
 	Bulwark string
 	Taken   time.Time
-	// Pod and Args take out of a pod spec and of a process's arguments, in place, what
-	// may be a credential. They work on copies.
-	Pod  func(*corev1.PodSpec)
-	Args func([]string)
+	// Pod, Args and Settings take out of a pod spec, of a process's arguments, and of the
+	// settings of a volume's driver, in place, what may be a credential. They work on copies.
+	Pod      func(*corev1.PodSpec)
+	Args     func([]string)
+	Settings func(map[string]string)
 }
 
 // Write writes the snapshot.

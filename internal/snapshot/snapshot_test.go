@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -22,6 +23,25 @@ func sample() *cluster.Snapshot {
 		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop", ResourceVersion: "7"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Env: []corev1.EnvVar{{Name: "A", Value: "hunter2"}}}}},
 	}, cluster.Source{Origin: "/api/v1/pods"})
+	b.Add("storage.k8s.io/v1", "StorageClass", &storagev1.StorageClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Parameters: map[string]string{"key": "hunter2"},
+	}, cluster.Source{Origin: "/apis/storage.k8s.io/v1/storageclasses"})
+	b.Add("v1", "PersistentVolume", &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "disk"},
+		Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{
+			CSI: &corev1.CSIPersistentVolumeSource{VolumeAttributes: map[string]string{"key": "hunter2"}},
+		}},
+	}, cluster.Source{Origin: "/api/v1/persistentvolumes"})
+	repeated := map[string]string{}
+	for _, name := range []string{
+		"kubectl.kubernetes.io/last-applied-configuration", "kapp.k14s.io/original", "objectset.rio.cattle.io/applied",
+		"banzaicloud.com/last-applied", "kopf.zalando.org/last-handled-configuration", "openshift.io/token-secret.value",
+	} {
+		repeated[name] = "hunter2"
+	}
+	b.Add("v1", "Secret", &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "shop", Annotations: repeated}, StringData: map[string]string{"a": "hunter2"},
+	}, cluster.Source{Origin: "/api/v1/secrets"})
 	b.AddMachine(&cluster.Machine{Name: "n2", Processes: []cluster.Process{{Component: "etcd", Args: []string{"etcd", "hunter2"}}}})
 	b.AddFlagz("kube-apiserver", map[string]string{"anonymous-auth": "false"}, cluster.Source{Origin: "/flagz"})
 	return b.Snapshot()
@@ -37,7 +57,8 @@ func write(tb testing.TB, s *cluster.Snapshot) []byte {
 				p.Containers[i].Env = nil
 			}
 		},
-		Args: func(args []string) { clear(args[1:]) },
+		Args:     func(args []string) { clear(args[1:]) },
+		Settings: func(m map[string]string) { clear(m) },
 	})
 	if err != nil {
 		tb.Fatal(err)

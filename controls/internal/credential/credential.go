@@ -4,6 +4,7 @@
 package credential
 
 import (
+	"iter"
 	"net/url"
 	"regexp"
 	"slices"
@@ -110,4 +111,74 @@ func InURL(value string) bool {
 	}
 	password, ok := u.User.Password()
 	return ok && password != ""
+}
+
+// A Place is where a literal credential stands among arguments: from a byte of one of
+// them to its end. Name is the flag or variable that promises it, as it is written, and
+// empty where the place is an address with a password in it.
+type Place struct {
+	Index, From int
+	Name        string
+}
+
+// InArgs finds the credentials that stand among a command's arguments: --password=…,
+// -token=…, PASSWORD=…, --token …, and addresses with a password. A flag in two words
+// counts only with two dashes, since -p means something else each time. Scripts are not
+// searched.
+func InArgs(args []string) iter.Seq[Place] {
+	return func(yield func(Place) bool) {
+		for i, arg := range args {
+			name, value, joined := strings.Cut(arg, "=")
+			at := Place{i, 0, ""}
+			if joined {
+				at.From = len(name) + 1
+			}
+			switch {
+			case InURL(arg):
+				at.From = 0
+			case joined && InURL(value):
+			case strings.ContainsAny(name, " \n") || !Named(strings.TrimPrefix(name, "-D")):
+				continue // it is no flag, a script, or about something else
+			case joined && held(value):
+				at.Name = name
+			case !joined && strings.HasPrefix(name, "--") && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") && held(args[i+1]):
+				at = Place{i + 1, 0, name}
+			default:
+				continue
+			}
+			if !yield(at) {
+				return
+			}
+		}
+	}
+}
+
+// held reports whether an argument could be a credential itself, and is no path or
+// reference to one, nor an address without a password.
+func held(value string) bool {
+	return Literal(value) && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "$") && !strings.Contains(value, "://")
+}
+
+// What promises a credential in the text of a script, a query or a header.
+var (
+	assigned = regexp.MustCompile(`([A-Za-z0-9_.-]+)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s;|&"']+)`)
+	flagged  = regexp.MustCompile(`(--[A-Za-z0-9_.-]+)(\s+)("[^"]*"|'[^']*'|[^\s;|&"'-][^\s;|&"']*)`)
+	scheme   = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)([A-Za-z0-9._~+/=-]+)`)
+	userinfo = regexp.MustCompile(`(://)([^\s/@:]*:)([^\s/@]+)@`)
+)
+
+// Mask replaces in a text what may be a credential: what is assigned to a name that
+// promises one, what follows Bearer and Basic, and passwords in addresses.
+func Mask(text, mask string) string {
+	for _, form := range []*regexp.Regexp{assigned, flagged} {
+		text = form.ReplaceAllStringFunc(text, func(m string) string {
+			part := form.FindStringSubmatch(m)
+			if value := strings.Trim(part[3], `"'`); !Named(part[1]) || !held(value) || scheme.MatchString(value) {
+				return m
+			}
+			return part[1] + part[2] + mask
+		})
+	}
+	text = scheme.ReplaceAllString(text, "${1}${2}"+mask)
+	return userinfo.ReplaceAllString(text, "${1}"+mask+":"+mask+"@")
 }

@@ -1,6 +1,9 @@
 package credential
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestNamed(t *testing.T) {
 	for name, want := range map[string]bool{
@@ -37,6 +40,50 @@ func TestInURL(t *testing.T) {
 	} {
 		if got := InURL(value); got != want {
 			t.Errorf("InURL(%q) is %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestInArgs(t *testing.T) {
+	for line, want := range map[string]string{
+		"serve --password=hunter2":          "--password: hunter2",
+		"serve -token=hunter2":              "-token: hunter2",
+		"java -Ddb.password=hunter2":        "-Ddb.password: hunter2",
+		"env DB_PASSWORD=hunter2 serve":     "DB_PASSWORD: hunter2",
+		"serve --token hunter2":             "--token: hunter2",
+		"serve --db=postgres://u:h@db/shop": ": postgres://u:h@db/shop",
+		"migrate postgres://u:h=@db/shop":   ": postgres://u:h=@db/shop",
+		"serve -p hunter2":                  "",
+		"serve --token -v":                  "",
+		"serve --token-file=/etc/token":     "",
+		"serve --token=$(TOKEN)":            "",
+		"serve --token=https://sts/":        "",
+		"serve --password=":                 "",
+	} {
+		args, got := strings.Fields(line), ""
+		for at := range InArgs(args) {
+			got += at.Name + ": " + args[at.Index][at.From:]
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestMask(t *testing.T) {
+	for text, want := range map[string]string{
+		"export PGPASSWORD=hunter2; psql":             "export PGPASSWORD=x; psql",
+		"mysql --password 'hunter 2' shop":            "mysql --password x shop",
+		"login --token=hunter2 && serve":              "login --token=x && serve",
+		`curl -d '{"password": "hunter2"}' http://db`: `curl -d '{"password": x}' http://db`,
+		`curl -H "Authorization: Bearer hunter2" db`:  `curl -H "Authorization: Bearer x" db`,
+		"psql postgres://shop:hunter2@db/shop -c q":   "psql postgres://x:x@db/shop -c q",
+		"cat /etc/token; ls -l --color=always":        "cat /etc/token; ls -l --color=always",
+		"export TOKEN=$(cat /run/token) PASSWORD=$X":  "export TOKEN=$(cat /run/token) PASSWORD=$X",
+		"curl https://get.example/run.sh | sh":        "curl https://get.example/run.sh | sh",
+	} {
+		if got := Mask(text, "x"); got != want {
+			t.Errorf("%s\nbecame %s\nwant   %s", text, got, want)
 		}
 	}
 }

@@ -59,29 +59,16 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	}
 }
 
-// words looks at a command: --password=…, --token …, and addresses with a password. A
-// flag in two words counts only with two dashes, since -p means something else each time.
+// words looks at a command.
 func words(v *control.Verdict, path string, args []string) {
-	for i, arg := range args {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		flag, value, joined := strings.Cut(arg, "=")
-		name, long := strings.CutPrefix(flag, "--")
-		switch {
-		case credential.InURL(arg) || joined && credential.InURL(value):
-			v.Broken(at, "an address with a password in it", "a reference to a variable from a Secret")
-		case !long || strings.ContainsAny(name, " \n") || !credential.Named(name):
-			// It is no flag, a script, or about something else.
-		case joined && literal(value):
-			v.Broken(at, "a literal value", "a reference to a variable from a Secret").Because("--%s promises a credential", name)
-		case !joined && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") && literal(args[i+1]):
-			v.Broken(fmt.Sprintf("%s[%d]", path, i+1), "a literal value", "a reference to a variable from a Secret").Because("--%s promises a credential", name)
+	for at := range credential.InArgs(args) {
+		field := fmt.Sprintf("%s[%d]", path, at.Index)
+		if at.Name == "" {
+			v.Broken(field, "an address with a password in it", "a reference to a variable from a Secret")
+		} else {
+			v.Broken(field, "a literal value", "a reference to a variable from a Secret").Because("%s promises a credential", at.Name)
 		}
 	}
-}
-
-// literal reports whether a value could be a credential itself and no path to one.
-func literal(value string) bool {
-	return credential.Literal(value) && !strings.HasPrefix(value, "/") && !strings.HasPrefix(value, "$") && !strings.Contains(value, "://")
 }
 
 func handler(v *control.Verdict, path string, exec *corev1.ExecAction, get *corev1.HTTPGetAction) {
