@@ -40,10 +40,20 @@ func TestDefault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := cluster.NewBuilder("test", true)
-			b.Add("rbac.authorization.k8s.io/v1", "Any", tt.object, cluster.Source{})
+			b.Add("rbac.authorization.k8s.io/v1", kindOf(tt.object), tt.object, cluster.Source{})
 			if got := Default(b.Snapshot().Objects()[0]); got != tt.want {
 				t.Errorf("Default is %v, want %v", got, tt.want)
 			}
 		})
 	}
+}
+
+func kindOf(o metav1.Object) string {
+	switch o.(type) {
+	case *rbacv1.ClusterRole:
+		return "ClusterRole"
+	case *rbacv1.Role:
+		return "Role"
+	}
+	return "ClusterRoleBinding"
 }
