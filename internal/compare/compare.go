@@ -37,9 +37,35 @@ type Report struct {
 // An answer is one control's.
 type answer struct {
 	outcome, reason string
-	// unknown are the things that it could not judge; all of them where blind.
+	// unknown are the things that it could not judge; all of them where blind, and all of
+	// a cluster or namespace where that is among unseen.
 	unknown map[cluster.Ref]bool
+	unseen  map[area]bool
 	blind   bool
+}
+
+// An area is a namespace of a cluster, or with (all) the whole cluster.
+type area struct{ cluster, namespace string }
+
+const everywhere = "(all)"
+
+func answerOf(outcome, reason string, findings int) answer {
+	return answer{
+		outcome: outcome, reason: reason, unknown: map[cluster.Ref]bool{}, unseen: map[area]bool{},
+		blind: outcome == "unknown" && findings == 0,
+	}
+}
+
+// missed notes a thing that could not be judged. A kind that could not be listed is
+// one whose kind is the resource and whose name is the namespace, or (all).
+func (a answer) missed(ref cluster.Ref) {
+	a.unknown[ref] = true
+	switch {
+	case ref.IsCluster():
+		a.unseen[area{ref.Cluster, everywhere}] = true
+	case ref.Namespace == "" && ref.Kind == strings.ToLower(ref.Kind):
+		a.unseen[area{ref.Cluster, ref.Name}] = true
+	}
 }
 
 // A fault is a finding that was broken.
@@ -82,12 +108,11 @@ func Read(data []byte) (*Report, error) {
 		out.clusters = append(out.clusters, c.Name)
 	}
 	for _, c := range in.Controls {
-		a := answer{outcome: c.Outcome, reason: c.Reason, unknown: map[cluster.Ref]bool{}}
-		a.blind = c.Outcome == "unknown" && len(c.Findings) == 0
+		a := answerOf(c.Outcome, c.Reason, len(c.Findings))
 		for _, f := range c.Findings {
 			ref := cluster.Ref{Kind: f.Object.Kind, Namespace: cmp.Or(f.Object.Namespace, f.Object.Machine), Name: f.Object.Name, Cluster: f.Object.Cluster}
 			if f.Outcome != "broken" {
-				a.unknown[ref] = true
+				a.missed(ref)
 				continue
 			}
 			severity, err := control.ParseSeverity(f.Severity)
@@ -118,11 +143,10 @@ func Of(r *scan.Result) *Report {
 		out.clusters = append(out.clusters, c.Name)
 	}
 	for _, res := range r.Controls {
-		a := answer{outcome: res.Outcome.String(), reason: res.Reason, unknown: map[cluster.Ref]bool{}}
-		a.blind = res.Outcome == control.Unknown && len(res.Findings) == 0
+		a := answerOf(res.Outcome.String(), res.Reason, len(res.Findings))
 		for _, f := range res.Findings {
 			if f.Outcome != control.Broken {
-				a.unknown[f.Object] = true
+				a.missed(f.Object)
 				continue
 			}
 			out.order = append(out.order, f.ID)
@@ -147,17 +171,7 @@ func (r *Report) saw(p scan.Past) bool {
 	case strings.HasPrefix(a.outcome, "not") && a.reason != scan.NothingToJudge:
 		return false // this input is not where to look
 	}
-	// A kind that could not be listed is a finding whose object is the resource and
-	// whose name is the namespace, or (all).
-	for ref := range a.unknown {
-		if ref.Cluster != p.Object.Cluster {
-			continue
-		}
-		if ref.IsCluster() || ref.Namespace == "" && ref.Kind == strings.ToLower(ref.Kind) && (ref.Name == "(all)" || ref.Name == p.Object.Namespace) {
-			return false
-		}
-	}
-	return true
+	return !a.unseen[area{p.Object.Cluster, everywhere}] && !a.unseen[area{p.Object.Cluster, p.Object.Namespace}]
 }
 
 // holds reports whether the scan was of the cluster that a fault is in. A scan of one

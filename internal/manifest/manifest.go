@@ -213,7 +213,7 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 		r.abac(name, data, again)
 		return
 	}
-	found := 0
+	found, told := 0, len(r.out.Problems)+len(r.out.Skipped)
 	for line, doc := range documents(data) {
 		r.keep = retained{}
 		n, err := r.document(name, line, doc)
@@ -239,7 +239,7 @@ func (r *Reader) read(name string, in io.Reader, asked, again bool) {
 	} else {
 		r.remember(name, data, again)
 	}
-	if found == 0 && asked && len(r.out.Problems) == 0 && len(r.out.Skipped) == 0 {
+	if found == 0 && asked && len(r.out.Problems)+len(r.out.Skipped) == told {
 		r.problem(name, 0, errors.New("there is no Kubernetes object in it"))
 	}
 }

@@ -370,3 +370,13 @@ func TestOlderVersionsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyBesideSkipped: that another file was skipped does not hide that one is empty.
+func TestEmptyBesideSkipped(t *testing.T) {
+	r := NewReader(cluster.NewBuilder("test", false), "")
+	r.Read("widget.yaml", strings.NewReader("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\n"))
+	r.Read("empty.yaml", strings.NewReader("# nothing\n"))
+	if p := r.Outcome().Problems; len(p) != 1 || p[0].File != "empty.yaml" {
+		t.Errorf("problems: %v, want one in empty.yaml", p)
+	}
+}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	yaml "go.yaml.in/yaml/v3"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
@@ -123,34 +122,50 @@ func samePlain(t *testing.T, p *plain, name string, doc []byte) bool {
 	return true
 }
 
-// objectBothWays reads a document as an object through the plain tree and through JSON.
+// A readFile is all that reading a document leaves behind.
+type readFile struct {
+	Objects []*cluster.Object
+	Looked  []cluster.Need
+	Outcome Outcome
+	Keep    retained
+}
+
+// objectBothWays reads a document as an object through the plain tree and through JSON:
+// what is read, where it stands, what is said of it and what stays in memory is the same.
 func objectBothWays(t *testing.T, doc []byte) {
 	t.Helper()
-	b := cluster.NewBuilder("fast", false)
-	r := NewReader(b, "")
-	r.keep = retained{}
-	root := r.plain.parse(doc)
-	if root == nil {
+	read := func(how func(r *Reader) bool) (readFile, bool) {
+		b := cluster.NewBuilder("test", false)
+		r := NewReader(b, "shop")
+		r.keep = retained{}
+		ok := how(r)
+		s := b.Snapshot()
+		return readFile{s.Objects(), s.Facts().Looked, r.Outcome(), r.keep}, ok
+	}
+	got, plain := read(func(r *Reader) bool {
+		root := r.plain.parse(doc)
+		if root == nil {
+			return false
+		}
+		_, ok := r.typed("a.yaml", root, spots(doc, 3))
+		return ok
+	})
+	if !plain {
 		return
 	}
-	if _, ok := r.typed("a.yaml", root, spots(doc, 1)); !ok {
-		return
-	}
-	data, _, err := toJSON(doc, 1)
-	if err != nil {
-		t.Fatalf("%q is an object; through JSON: %v", doc, err)
-	}
-	want, gvk, err := codecs.UniversalDeserializer().Decode(data, nil, nil)
-	if err != nil {
-		t.Fatalf("%q is an object; through JSON: %v", doc, err)
-	}
-	slow := cluster.NewBuilder("slow", false)
-	through := NewReader(slow, "")
-	through.keep = retained{}
-	through.add(want.(metav1.Object), gvk.GroupVersion().String(), gvk.Kind, cluster.Source{Origin: "a.yaml", Line: 1, Column: 1})
-	got, should := b.Snapshot().Objects(), slow.Snapshot().Objects()
-	if diff := cmp.Diff(should[0].Value, got[0].Value); diff != "" || got[0].Ref != should[0].Ref || got[0].APIVersion != should[0].APIVersion {
-		t.Fatalf("%q: %s", doc, diff)
+	want, _ := read(func(r *Reader) bool {
+		data, lay, err := toJSON(doc, 3)
+		if err != nil {
+			t.Fatalf("%q is an object; through JSON: %v", doc, err)
+		}
+		at, _ := lay(-1)
+		if _, err := r.object(cluster.Source{Origin: "a.yaml", Line: at.line, Column: at.column}, data, lay); err != nil {
+			t.Fatalf("%q is an object; through JSON: %v", doc, err)
+		}
+		return true
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%q (-through JSON +plain): %s", doc, diff)
 	}
 }
 
