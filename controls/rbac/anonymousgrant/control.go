@@ -4,10 +4,10 @@ package anonymousgrant
 import (
 	_ "embed"
 	"slices"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/bulwark-k8s/bulwark/controls/internal/granted"
 	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -34,35 +34,19 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	for _, b := range s.Bindings() {
-		v := r.Object(b.Object)
-		var who []string
-		for _, sub := range b.Subjects {
-			if sub == anonymous || sub == unauthenticated {
-				who = append(who, sub.Name)
-			}
-		}
-		if len(who) == 0 {
-			continue
-		}
-		if b.Role == nil && authz.Rules(b) == nil {
-			if !s.Live && !authz.Default(b.Object) {
-				v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
-			}
-			continue // a role that does not exist grants nothing
-		}
+	granted.To(s, r, strangers, func(v *control.Verdict, b *cluster.Binding, who string) {
 		if what := opens(b); what != "" {
-			v.Broken("subjects", strings.Join(who, ", "), "nobody who does not log in").
+			v.Broken("subjects", who, "nobody who does not log in").
 				Because("it lets them %s", what).
 				Through(authz.Via(b)[1])
 		}
-	}
+	})
 }
 
-var (
-	anonymous       = cluster.Subject{Kind: rbacv1.UserKind, Name: "system:anonymous"}
-	unauthenticated = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}
-)
+var strangers = []cluster.Subject{
+	{Kind: rbacv1.UserKind, Name: "system:anonymous"},
+	{Kind: rbacv1.GroupKind, Name: "system:unauthenticated"},
+}
 
 // opens says what a binding gives beyond what every cluster shows to strangers: its
 // version and health (system:public-info-viewer), and in kube-public the address and

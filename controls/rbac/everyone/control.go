@@ -4,10 +4,10 @@ package everyone
 import (
 	_ "embed"
 	"slices"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/bulwark-k8s/bulwark/controls/internal/granted"
 	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -30,35 +30,20 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	for _, b := range s.Bindings() {
-		v := r.Object(b.Object)
-		var who []string
-		for _, sub := range b.Subjects {
-			if sub == authenticated || sub == accounts {
-				who = append(who, sub.Name)
-			}
-		}
-		if len(who) == 0 {
-			continue
-		}
-		if b.Role == nil && authz.Rules(b) == nil {
-			if !s.Live && !authz.Default(b.Object) {
-				v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")
-			}
-			continue // a role that does not exist grants nothing
-		}
+	granted.To(s, r, all, func(v *control.Verdict, b *cluster.Binding, who string) {
 		if rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), isForAll); len(rules) > 0 {
-			v.Broken("subjects", strings.Join(who, ", "), "the accounts that need it").
+			v.Broken("subjects", who, "the accounts that need it").
 				Because("it lets every one of them %s %s", authz.Describe(rules), authz.Scope(b)).
 				Through(authz.Via(b)[1])
 		}
-	}
+	})
 }
 
-var (
-	authenticated = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:authenticated"}
-	accounts      = cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}
-)
+// all are the groups of everybody who logs in, and of every service account.
+var all = []cluster.Subject{
+	{Kind: rbacv1.GroupKind, Name: "system:authenticated"},
+	{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"},
+}
 
 // isForAll reports whether a rule is among those that the API server gives to all who
 // log in: discovery, questions about themselves, and the keys that tokens are checked
