@@ -113,15 +113,20 @@ var sockets = []string{
 }
 
 // RuntimeSocket returns the first runtime socket that the container reaches through
-// the mount: the socket itself or a folder above it. A read-only mount does not help,
-// since connecting to a socket is no write.
+// the mount: the socket itself or a folder above it. Distributions move the sockets
+// (/run/k0s, /var/snap/microk8s) and keep their names, so a file of such a name is one
+// wherever it lies. A read-only mount does not help, since connecting to a socket is no
+// write.
 func RuntimeSocket(m HostMount) string {
 	if m.Container == nil {
 		return ""
 	}
 	for _, s := range sockets {
-		if below(s, m.Path) {
+		switch {
+		case below(s, m.Path):
 			return s
+		case path.Base(m.Path) == path.Base(s):
+			return m.Path
 		}
 	}
 	return ""
