@@ -92,6 +92,9 @@ type Source struct {
 	// Rendered tells apart what one place of a template was rendered to; only the
 	// adapter that read it can make use of it.
 	Rendered string `json:"-"`
+	// Unplaced is set where the namespace is only assumed: a chart goes where it is
+	// installed to.
+	Unplaced bool `json:"-"`
 }
 
 func (s Source) String() string {

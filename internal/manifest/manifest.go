@@ -99,6 +99,7 @@ func (o Outcome) SkippedByReason() iter.Seq2[string, []string] {
 type Reader struct {
 	b         *cluster.Builder
 	namespace string
+	assumed   bool // nobody said the namespace
 	out       Outcome
 	inputs    map[string]input // by name
 	generated int              // names given to objects whose name is generated
@@ -130,7 +131,7 @@ func NewReader(b *cluster.Builder, namespace string) *Reader {
 	for _, k := range cluster.CustomKinds {
 		b.Looked(k.Need)
 	}
-	return &Reader{b: b, namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
+	return &Reader{b: b, namespace: cmp.Or(namespace, metav1.NamespaceDefault), assumed: namespace == ""}
 }
 
 // Outcome returns what happened so far.
@@ -724,6 +725,7 @@ func (r *Reader) place(o metav1.Object, namespaced bool) {
 // a problem.
 func (r *Reader) put(apiVersion, kind string, o metav1.Object, src cluster.Source) {
 	at := r.rendering.source(src)
+	at.Unplaced = r.rendering != nil && r.assumed && o.GetNamespace() == metav1.NamespaceDefault
 	generated := o.GetName() == "" && o.GetGenerateName() != ""
 	if generated {
 		o.SetName(o.GetGenerateName())

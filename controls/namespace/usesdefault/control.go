@@ -25,6 +25,9 @@ var Control = &control.Control{
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	for _, p := range s.Pods() {
+		if p.Object.Source.Unplaced {
+			continue
+		}
 		v := r.Pod(p)
 		if p.Namespace() == "default" {
 			v.Broken("metadata.namespace", "default", "a namespace of its own")
