@@ -64,6 +64,8 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmbind"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/kcmprofiling"
 	"github.com/bulwark-k8s/bulwark/controls/controllermanager/sharedcredentials"
+	"github.com/bulwark-k8s/bulwark/controls/conversion/deadconverter"
+	"github.com/bulwark-k8s/bulwark/controls/conversion/leavescluster"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/plainfirst"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/storedplain"
 	"github.com/bulwark-k8s/bulwark/controls/encryption/uncovered"
@@ -282,6 +284,8 @@ var catalog = byID(
 		kcmbind.Control,
 		kcmprofiling.Control,
 		sharedcredentials.Control,
+		deadconverter.Control,
+		leavescluster.Control,
 		plainfirst.Control,
 		storedplain.Control,
 		uncovered.Control,

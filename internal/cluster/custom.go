@@ -38,6 +38,9 @@ type CustomKind struct {
 	// Templates lead to the pod templates that objects of the kind own, if they do. A step
 	// that ends in [*] goes on with every item of a list, or with every value of a map.
 	Templates []string `json:"templates"`
+	// Keep are the fields that are kept of objects whose other fields are many; empty
+	// means all.
+	Keep []string `json:"-"`
 	// Version is the only one that is read; empty means any.
 	Version string `json:"version,omitempty"`
 	// Own is set for a kind that the user named. Its gaps are those of OwnWorkloads.
@@ -81,6 +84,8 @@ var CustomKinds = []CustomKind{
 	{Group: "gateway.networking.k8s.io", Kind: "Gateway", Need: Gateways, Namespaced: true},
 	{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute", Need: HTTPRoutes, Namespaced: true},
 	{Group: "apiregistration.k8s.io", Kind: "APIService", Need: APIServices},
+	// Their schemas are most of what they are, and no control's business.
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Need: Definitions, Keep: []string{"spec.group", "spec.names", "spec.scope", "spec.conversion"}},
 }
 
 // findCustom returns the kind of an object, and whether controls know it.
@@ -146,6 +151,13 @@ func (k CustomKind) ParseCustom(data []byte) (*Custom, error) {
 	}
 	delete(c.Content, "metadata")
 	delete(c.Content, "status")
+	if len(k.Keep) > 0 {
+		whole := *c
+		c.Content = map[string]any{}
+		for _, path := range k.Keep {
+			c.keep(path, whole.Field(path))
+		}
+	}
 	if len(k.Templates) == 0 {
 		return c, nil
 	}
@@ -156,6 +168,24 @@ func (k CustomKind) ParseCustom(data []byte) (*Custom, error) {
 	}
 	c.Content = nil // the templates are what is judged
 	return c, nil
+}
+
+// keep puts a value at a dotted path of the content.
+func (c *Custom) keep(path string, value any) {
+	if value == nil {
+		return
+	}
+	steps := strings.Split(path, ".")
+	node := c.Content
+	for _, step := range steps[:len(steps)-1] {
+		next, ok := node[step].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			node[step] = next
+		}
+		node = next
+	}
+	node[steps[len(steps)-1]] = value
 }
 
 // find adds the pod templates to which the path leads from a node that is at a place.

@@ -193,6 +193,22 @@ func TestOwnerWithoutTemplate(t *testing.T) {
 	}
 }
 
+// TestKeep: of a definition, the schemas are left out.
+func TestKeep(t *testing.T) {
+	k, ok := findCustom(nil, "apiextensions.k8s.io/v1", "CustomResourceDefinition")
+	if !ok {
+		t.Fatal("CustomResourceDefinition is not known")
+	}
+	c, err := k.ParseCustom([]byte(`{"metadata":{"name":"a"},"spec":{"group":"g","conversion":{"strategy":"None"},"versions":[{"schema":{}}]},"status":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"spec": map[string]any{"group": "g", "conversion": map[string]any{"strategy": "None"}}}
+	if diff := cmp.Diff(want, c.Content); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
 // FuzzParseCustom states that what is parsed has templates with containers or none.
 func FuzzParseCustom(f *testing.F) {
 	f.Add([]byte(rollout))

@@ -93,6 +93,7 @@ const (
 	ClusterPolicies  Need = "clusternetworkpolicies.policy.networking.k8s.io"
 	AdminPolicies    Need = "adminnetworkpolicies.policy.networking.k8s.io"
 	BaselinePolicies Need = "baselineadminnetworkpolicies.policy.networking.k8s.io"
+	Definitions      Need = "customresourcedefinitions.apiextensions.k8s.io"
 
 	CiliumPolicies             Need = "ciliumnetworkpolicies.cilium.io"
 	CiliumClusterPolicies      Need = "ciliumclusterwidenetworkpolicies.cilium.io"

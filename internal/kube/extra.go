@@ -155,6 +155,10 @@ func (r *reader) resources(ctx context.Context, groupVersion string) ([]metav1.A
 	return list.APIResources, nil
 }
 
+// definitionsPage is the number of CustomResourceDefinitions of one page: their schemas
+// make them up to a megabyte each.
+const definitionsPage = 50
+
 // listExtra reads all pages of one kind.
 func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource string, namespaced bool) error {
 	path := "/apis/" + groupVersion
@@ -162,9 +166,13 @@ func (r *reader) listExtra(ctx context.Context, e extra, groupVersion, resource 
 		path += "/namespaces/" + r.opts.Namespace
 	}
 	path += "/" + resource
+	size := r.opts.PageSize
+	if e.need == cluster.Definitions {
+		size = min(size, definitionsPage)
+	}
 	next := ""
 	for {
-		raw, err := r.core().Get().AbsPath(path).Param("limit", fmt.Sprint(r.opts.PageSize)).Param("continue", next).
+		raw, err := r.core().Get().AbsPath(path).Param("limit", fmt.Sprint(size)).Param("continue", next).
 			SetHeader("Accept", "application/json").DoRaw(ctx)
 		if err != nil {
 			if expired(err) && next != "" {

@@ -26,6 +26,9 @@ type subject struct {
 	// pod is set where the subject is the pod that a template makes.
 	pod *cluster.PodSpec
 
+	// trimmed is set where only some of its fields were kept.
+	trimmed bool
+
 	content *unstructured.Unstructured // made when first needed
 	// unknown are the fields of it that were not read.
 	unknown [][]string
@@ -34,18 +37,20 @@ type subject struct {
 // subjectOf is the request that creates an object.
 func subjectOf(s *cluster.Snapshot, o *cluster.Object) *subject {
 	gvk := schema.FromAPIVersionAndKind(o.APIVersion, o.Kind)
+	trimmed := false
 	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
 	if c, ok := o.Value.(*cluster.Custom); ok {
 		gvk.Kind = c.TypeMeta.Kind
 		if k, ok := s.FindCustom(o.APIVersion, gvk.Kind); ok {
 			_, gvr.Resource = k.Need.GroupResource()
+			trimmed = len(k.Keep) > 0
 		}
 	}
 	namespace := o.Namespace
 	if gvk == namespaceKind {
 		namespace = o.Name // as the handler does (k8s.io/apiserver/pkg/endpoints/handlers/create.go)
 	}
-	sub := &subject{object: o, gvk: gvk, labels: o.Meta.Labels}
+	sub := &subject{object: o, gvk: gvk, labels: o.Meta.Labels, trimmed: trimmed}
 	sub.attributes = created(gvk, gvr, namespace, o.Name)
 	sub.namespace = namespaceOf(s, o.Namespace)
 	return sub
@@ -102,6 +107,9 @@ func (s *subject) read() error {
 		return err
 	}
 	s.content, s.unknown, err = content(s.object, s.gvk)
+	if s.trimmed {
+		s.unknown = append(s.unknown, []string{"spec"})
+	}
 	return err
 }
 

@@ -31,37 +31,16 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	for o, hooks := range hook.All(s) {
 		v := r.Object(o)
 		for _, h := range hooks {
-			if h.Config.URL == nil || h.Config.Service != nil || local(*h.Config.URL) {
+			if h.Config.URL == nil || h.Config.Service != nil || hook.Local(*h.Config.URL) {
 				continue
 			}
 			for i, rule := range h.Rules {
 				if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "" || g == "*" }) &&
 					slices.ContainsFunc(rule.Resources, func(res string) bool { return res == "secrets" || res == "*" || res == "*/*" }) {
 					v.Broken(fmt.Sprintf("webhooks[%s].rules[%d]", h.Name, i), strings.Join(rule.Resources, ", "), "no secrets").
-						Because("their values are sent to %s", host(*h.Config.URL))
+						Because("their values are sent to %s", hook.Host(*h.Config.URL))
 				}
 			}
 		}
 	}
-}
-
-// local reports whether the address is on the API server's own machine.
-func local(url string) bool {
-	h := host(url)
-	return h == "localhost" || strings.HasPrefix(h, "127.") || h == "[::1]"
-}
-
-// host is a URL's host without its port, user and path.
-func host(url string) string {
-	_, rest, _ := strings.Cut(url, "://")
-	rest, _, _ = strings.Cut(rest, "/")
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		rest = rest[i+1:]
-	}
-	if strings.HasPrefix(rest, "[") {
-		end := strings.IndexByte(rest, ']')
-		return rest[:end+1]
-	}
-	rest, _, _ = strings.Cut(rest, ":")
-	return rest
 }

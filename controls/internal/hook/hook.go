@@ -3,6 +3,7 @@ package hook
 
 import (
 	"iter"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 
@@ -51,3 +52,24 @@ func All(s *cluster.Snapshot) iter.Seq2[*cluster.Object, []Hook] {
 func ignore(p *admissionv1.FailurePolicyType) bool { return p != nil && *p == admissionv1.Ignore }
 
 func exact(p *admissionv1.MatchPolicyType) bool { return p != nil && *p == admissionv1.Exact }
+
+// Local reports whether the address is on the API server's own machine.
+func Local(url string) bool {
+	h := Host(url)
+	return h == "localhost" || strings.HasPrefix(h, "127.") || h == "[::1]"
+}
+
+// Host is a URL's host without its port, user and path.
+func Host(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	rest, _, _ = strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = rest[i+1:]
+	}
+	if strings.HasPrefix(rest, "[") {
+		end := strings.IndexByte(rest, ']')
+		return rest[:end+1]
+	}
+	rest, _, _ = strings.Cut(rest, ":")
+	return rest
+}
