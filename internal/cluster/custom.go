@@ -83,6 +83,11 @@ var CustomKinds = []CustomKind{
 
 	{Group: "gateway.networking.k8s.io", Kind: "Gateway", Need: Gateways, Namespaced: true},
 	{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute", Need: HTTPRoutes, Namespaced: true},
+	{Group: "gateway.networking.k8s.io", Kind: "GRPCRoute", Need: GRPCRoutes, Namespaced: true},
+	{Group: "gateway.networking.k8s.io", Kind: "TLSRoute", Need: TLSRoutes, Namespaced: true},
+	{Group: "gateway.networking.k8s.io", Kind: "TCPRoute", Need: TCPRoutes, Namespaced: true},
+	{Group: "gateway.networking.k8s.io", Kind: "UDPRoute", Need: UDPRoutes, Namespaced: true},
+	{Group: "gateway.networking.k8s.io", Kind: "ReferenceGrant", Need: ReferenceGrants, Namespaced: true},
 	{Group: "apiregistration.k8s.io", Kind: "APIService", Need: APIServices},
 	// Their schemas are most of what they are, and no control's business.
 	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Need: Definitions, Keep: []string{"spec.group", "spec.names", "spec.scope", "spec.conversion"}},

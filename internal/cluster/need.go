@@ -86,9 +86,15 @@ const (
 	DeviceClaims         Need = "resourceclaims.resource.k8s.io"
 	DeviceClaimTemplates Need = "resourceclaimtemplates.resource.k8s.io"
 
-	Gateways    Need = "gateways.gateway.networking.k8s.io"
-	HTTPRoutes  Need = "httproutes.gateway.networking.k8s.io"
-	APIServices Need = "apiservices.apiregistration.k8s.io"
+	Gateways   Need = "gateways.gateway.networking.k8s.io"
+	HTTPRoutes Need = "httproutes.gateway.networking.k8s.io"
+	GRPCRoutes Need = "grpcroutes.gateway.networking.k8s.io"
+	TLSRoutes  Need = "tlsroutes.gateway.networking.k8s.io"
+	TCPRoutes  Need = "tcproutes.gateway.networking.k8s.io"
+	UDPRoutes  Need = "udproutes.gateway.networking.k8s.io"
+	// ReferenceGrants let routes lead to Services of other namespaces.
+	ReferenceGrants Need = "referencegrants.gateway.networking.k8s.io"
+	APIServices     Need = "apiservices.apiregistration.k8s.io"
 
 	ClusterPolicies  Need = "clusternetworkpolicies.policy.networking.k8s.io"
 	AdminPolicies    Need = "adminnetworkpolicies.policy.networking.k8s.io"

@@ -6,7 +6,6 @@ package reach
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -27,9 +25,7 @@ import (
 
 // Needs are the facts that reach is told from. Where some of them were not read, less is
 // known of it, and findings are ranked by their kind alone.
-var Needs = slices.Concat(cluster.Workloads, cluster.RBAC, []cluster.Need{
-	cluster.Services, cluster.ServiceAccounts, cluster.Ingresses, cluster.Gateways, cluster.HTTPRoutes,
-})
+var Needs = slices.Concat(cluster.Workloads, cluster.RBAC, []cluster.Need{cluster.Services, cluster.ServiceAccounts}, Fronted)
 
 // An Index knows the reach of everything in one snapshot. It does not change once made.
 type Index struct {
@@ -129,26 +125,20 @@ func port(p *cluster.PodSpec) string {
 }
 
 // doors says of the pods that a Service opens to the outside, by itself or by what stands
-// before it, how. It notes the Services and Ingresses that are exposed themselves.
+// before it, how. It notes the Services and what is before them that are exposed themselves.
 func (x *Index) doors(s *cluster.Snapshot) map[*cluster.PodSpec]string {
-	before := map[cluster.Ref]cluster.Ref{} // Services, and the first Ingress before them
-	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
-		x.add(o.Ref, control.Exposed, "reachable from outside")
-		for name := range backends(ing) {
-			ref := cluster.Ref{Kind: "Service", Namespace: o.Namespace, Name: name}
-			if _, ok := before[ref]; !ok {
-				before[ref] = o.Ref
-			}
-		}
+	before, fronts := Fronts(s)
+	for _, ref := range fronts {
+		x.add(ref, control.Exposed, "reachable from outside")
 	}
 	var open []cluster.Selection[string]
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		text := ""
-		switch ingress, ok := before[o.Ref]; {
+		switch front, ok := before[o.Ref]; {
 		case svc.Spec.Type == corev1.ServiceTypeLoadBalancer, svc.Spec.Type == corev1.ServiceTypeNodePort, len(svc.Spec.ExternalIPs) > 0:
 			text = "reachable from outside through " + o.String()
 		case ok:
-			text = "reachable from outside through " + ingress.String()
+			text = "reachable from outside through " + front.String()
 		default:
 			continue
 		}
@@ -158,28 +148,6 @@ func (x *Index) doors(s *cluster.Snapshot) map[*cluster.PodSpec]string {
 		}
 	}
 	return cluster.Selecting(s, open)
-}
-
-// backends are the names of the Services that an Ingress leads to.
-func backends(ing *networkingv1.Ingress) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		name := func(b *networkingv1.IngressBackend) bool {
-			return b == nil || b.Service == nil || yield(b.Service.Name)
-		}
-		if !name(ing.Spec.DefaultBackend) {
-			return
-		}
-		for _, rule := range ing.Spec.Rules {
-			if rule.HTTP == nil {
-				continue
-			}
-			for i := range rule.HTTP.Paths {
-				if !name(&rule.HTTP.Paths[i].Backend) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // host says how a process in the pod gets to its node, or "". Static pods are the node's

@@ -53,6 +53,40 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
 subjects: [%s]
 `
 
+func httpRoute(parent, backend string) string {
+	return fmt.Sprintf("\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web, namespace: shop}\nspec: {parentRefs: [%s], rules: [{backendRefs: [%s]}]}\n", parent, backend)
+}
+
+// TestAttached: a route reaches through a Gateway if one of its listeners takes it.
+func TestAttached(t *testing.T) {
+	const labelled = "\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {web: \"yes\"}}\n"
+	for name, tt := range map[string]struct {
+		listener, parent, more string
+		want                   bool
+	}{
+		"its own namespace alone":      {"name: a, port: 80, protocol: HTTP", "name: edge, namespace: infra", "", false},
+		"every namespace":              {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}", "name: edge, namespace: infra", "", true},
+		"none":                         {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: None}}", "name: edge, namespace: infra", "", false},
+		"namespaces by label":          {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {web: \"yes\"}}}}", "name: edge, namespace: infra", labelled, true},
+		"other namespaces by label":    {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {web: \"no\"}}}}", "name: edge, namespace: infra", labelled, false},
+		"a namespace that is not here": {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {web: \"no\"}}}}", "name: edge, namespace: infra", "", true},
+		"another listener":             {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}", "name: edge, namespace: infra, sectionName: b", "", false},
+		"another port":                 {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}", "name: edge, namespace: infra, port: 81", "", false},
+		"another protocol":             {"name: a, port: 80, protocol: TCP, allowedRoutes: {namespaces: {from: All}}", "name: edge, namespace: infra", "", false},
+		"other kinds":                  {"name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}, kinds: [{kind: GRPCRoute}]}", "name: edge, namespace: infra", "", false},
+		"a protocol of somebody's own": {"name: a, port: 80, protocol: example.com/x, allowedRoutes: {namespaces: {from: All}}", "name: edge, namespace: infra", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gateway := "\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: infra}\nspec: {listeners: [{" + tt.listener + "}]}\n"
+			in := service("cart", "selector: {app: cart}") + gateway + httpRoute("{"+tt.parent+"}", "{name: cart, port: 80}") + tt.more
+			reach := index(t, in).Of(cluster.Ref{Kind: "Service", Namespace: "shop", Name: "cart"})
+			if got := len(reach) > 0; got != tt.want {
+				t.Errorf("reach is %v, want exposed: %t", reach, tt.want)
+			}
+		})
+	}
+}
+
 func TestReach(t *testing.T) {
 	cart := cluster.Ref{Kind: "Deployment", Namespace: "shop", Name: "cart"}
 	for name, tt := range map[string]struct {
@@ -76,6 +110,17 @@ kind: Ingress
 metadata: {name: web, namespace: shop}
 spec: {rules: [{host: a.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}]}}]}
 `, cart, []string{"exposed: reachable from outside through ingress shop/web"},
+		},
+		"a route of a Gateway that is elsewhere": {
+			deployment("cart", plainPod) + service("cart", "selector: {app: cart}") + httpRoute("{name: edge, namespace: infra}", "{name: cart, port: 80}"),
+			cart, []string{"exposed: reachable from outside through httproute shop/web"},
+		},
+		"a route itself": {httpRoute("{name: edge, namespace: infra}", "{name: cart, port: 80}"), cluster.Ref{Kind: "HTTPRoute", Namespace: "shop", Name: "web"}, []string{"exposed: reachable from outside"}},
+		"a route within a mesh": {
+			deployment("cart", plainPod) + service("cart", "selector: {app: cart}") + httpRoute("{kind: Service, group: \"\", name: front}", "{name: cart, port: 80}"), cart, nil,
+		},
+		"a route that sends nothing": {
+			deployment("cart", plainPod) + service("cart", "selector: {app: cart}") + httpRoute("{name: edge}", "{name: cart, port: 80, weight: 0}"), cart, nil,
 		},
 		"a host port": {deployment("cart", `automountServiceAccountToken: false, containers: [{name: c, image: c:1, ports: [{containerPort: 80, hostPort: 8080}]}]`), cart, []string{"exposed: reachable from outside on port 8080 of its node"}},
 		"the node's network, with a port": {

@@ -7,12 +7,12 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
+	"github.com/bulwark-k8s/bulwark/internal/reach"
 )
 
 //go:embed doc.md
@@ -25,7 +25,7 @@ var Control = &control.Control{
 	Severity: control.Critical,
 	Since:    "0.1.0",
 	Over:     cluster.Workloads,
-	With:     []cluster.Need{cluster.Services, cluster.Ingresses},
+	With:     append([]cluster.Need{cluster.Services}, reach.Fronted...),
 	Check:    check,
 	Refs:     []control.Ref{control.MITRE("T1190"), control.MITRE("T1611")},
 	Doc:      doc,
@@ -45,41 +45,21 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	}
 }
 
-// doors are, for every pod that is open to the outside, the Service it is open by and the
-// Ingress before it, where there is one.
+// doors are, for every pod that is open to the outside, the Service it is open by and what
+// leads to that, where something does.
 func doors(s *cluster.Snapshot) map[*cluster.PodSpec][]cluster.Ref {
-	behind := map[cluster.Ref]cluster.Ref{} // Services and the first Ingress before them
-	add := func(o *cluster.Object, b *networkingv1.IngressBackend) {
-		if b == nil || b.Service == nil {
-			return
-		}
-		ref := cluster.Ref{Kind: "Service", Namespace: o.Namespace, Name: b.Service.Name}
-		if _, ok := behind[ref]; !ok {
-			behind[ref] = o.Ref
-		}
-	}
-	for o, ing := range cluster.All[*networkingv1.Ingress](s, "Ingress") {
-		add(o, ing.Spec.DefaultBackend)
-		for _, rule := range ing.Spec.Rules {
-			if rule.HTTP == nil {
-				continue
-			}
-			for i := range rule.HTTP.Paths {
-				add(o, &rule.HTTP.Paths[i].Backend)
-			}
-		}
-	}
+	before, _ := reach.Fronts(s)
 	var open []cluster.Selection[[]cluster.Ref]
 	for o, svc := range cluster.All[*corev1.Service](s, "Service") {
 		if len(svc.Spec.Selector) == 0 {
 			continue
 		}
 		by := []cluster.Ref{o.Ref}
-		ingress, ok := behind[o.Ref]
+		front, ok := before[o.Ref]
 		switch {
 		case svc.Spec.Type == corev1.ServiceTypeNodePort, svc.Spec.Type == corev1.ServiceTypeLoadBalancer, len(svc.Spec.ExternalIPs) > 0:
 		case ok:
-			by = []cluster.Ref{ingress, o.Ref}
+			by = []cluster.Ref{front, o.Ref}
 		default:
 			continue
 		}
