@@ -225,7 +225,7 @@ type Engine struct {
 func New(s *cluster.Snapshot, o Options) *Engine {
 	e := new(Engine)
 	e.release = e.releaseOf(s, o)
-	if gaps := s.Gaps(cluster.RBAC...); len(gaps) > 0 {
+	if gaps := s.Gaps(append(slices.Clone(cluster.RBAC), cluster.Input)...); len(gaps) > 0 {
 		e.rbac.unread = gaps[0].String()
 	}
 	e.rbac.index(e.policyOf(s), e.problem)

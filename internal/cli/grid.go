@@ -18,7 +18,10 @@ type grid struct {
 func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
 
 func (g *grid) write(b *strings.Builder, width int) {
-	widths := []int{g.first}
+	var widths []int
+	if g.first > 0 {
+		widths = []int{g.first}
+	}
 	for _, row := range g.rows {
 		for i, cell := range row[:len(row)-1] {
 			if i == len(widths) {
@@ -69,4 +72,12 @@ func wrap(text string, width int) []string {
 		line, length = line+word, length+n
 	}
 	return append(lines, line)
+}
+
+// notes adds texts below a label that is said once.
+func (g *grid) notes(label string, texts []string) {
+	for _, text := range texts {
+		g.add(label, text)
+		label = ""
+	}
 }

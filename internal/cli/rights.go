@@ -127,13 +127,13 @@ func parseSubject(word, namespace string, groups []string) (authz.User, error) {
 		if !label(namespace) || !label(name) {
 			return authz.User{}, misuse("write sa/NAMESPACE/NAME", "subject %q: no name of a service account", word)
 		}
-		return authz.NewUser(serviceaccount.MakeUsername(namespace, name), groups...), nil
+		return identity(serviceaccount.MakeUsername(namespace, name), groups), nil
 	}
 	switch {
 	case word == "":
 		return authz.User{}, misuse("", "subject: it is empty")
 	case slashed && kind == "user" && rest != "":
-		return authz.NewUser(rest, groups...), nil
+		return identity(rest, groups), nil
 	case slashed && kind == "group" && rest != "":
 		return authz.NewUser("", append([]string{rest}, groups...)...), nil
 	case slashed && kind == "node" && rest != "":
@@ -149,7 +149,20 @@ func parseSubject(word, namespace string, groups []string) (authz.User, error) {
 	case slashed && label(kind) && label(rest):
 		return account(kind, rest)
 	}
-	return authz.NewUser(word, groups...), nil
+	return identity(word, groups), nil
+}
+
+// identity is a user with the groups, and those that authentication adds: a service
+// account's always, as its token has them.
+func identity(name string, groups []string) authz.User {
+	if namespace, _, err := serviceaccount.SplitUsername(name); err == nil {
+		for _, g := range serviceaccount.MakeGroupNames(namespace) {
+			if !slices.Contains(groups, g) {
+				groups = append(slices.Clip(groups), g)
+			}
+		}
+	}
+	return authz.NewUser(name, groups...)
 }
 
 // subjectName is how a subject is shown: "serviceaccount shop/cart", "user ann".
@@ -169,15 +182,4 @@ func inWords(namespace string) string {
 		return "everywhere"
 	}
 	return "in " + namespace
-}
-
-func newRights(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "rights",
-		GroupID: "ask",
-		Short:   "Say what somebody may do, and write it as roles",
-		Example: `  bulwark rights used --audit-log audit.log`,
-	}
-	cmd.AddCommand(newRightsUsed(kubeFlags, streams), newRightsABAC(streams))
-	return cmd
 }

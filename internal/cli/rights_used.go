@@ -276,11 +276,7 @@ func usedTable(r *usedReport, width int) string {
 		g.write(&b, width)
 		for _, part := range remarks {
 			g := grid{indent: "  ", first: labels}
-			label := part.label
-			for _, text := range part.texts {
-				g.add(label, text)
-				label = ""
-			}
+			g.notes(part.label, part.texts)
 			g.write(&b, width)
 		}
 	}

@@ -31,7 +31,7 @@ func Manifests(name string, subject rbacv1.Subject, rights map[string]Set) []any
 			continue
 		}
 		list := rights[namespace].Rules()
-		key := fmt.Sprintf("%#v", list)
+		key := keyOf(list)
 		if same[key] == nil {
 			order = append(order, key)
 			rules[key] = list
