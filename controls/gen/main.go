@@ -141,7 +141,7 @@ func begin(id string, row bool) error {
 		if row && file == "control.go" {
 			continue
 		}
-		text = strings.NewReplacer("ID", id, "NAME", name).Replace(text)
+		text = strings.NewReplacer("FULLNAME", id, "NAME", name).Replace(text)
 		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil {
 			return err
 		}
@@ -164,9 +164,9 @@ import (
 //go:embed doc.md
 var doc string
 
-// Control is ID.
+// Control is FULLNAME.
 var Control = &control.Control{
-	ID:       "ID",
+	ID:       "FULLNAME",
 	Title:    "",
 	Severity: control.Medium,
 	Since:    "0.1.0",

@@ -128,15 +128,22 @@ func Judge(s *cluster.Snapshot, r *control.Report, reach Reach, want string, act
 }
 
 // clusterWide reports whether an act is on something that is in no namespace, so that a
-// RoleBinding gives nothing. To bind a ClusterRole in a namespace is an act there.
+// RoleBinding gives nothing. To bind a ClusterRole in a namespace is an act there. A
+// Namespace counts as in itself (k8s.io/apiserver/pkg/endpoints/request/requestinfo.go).
 func clusterWide(act Act) bool {
-	switch act.Resource {
-	case "users", "groups", "nodes":
-		return true
-	case "clusterroles":
+	resource, _, _ := strings.Cut(act.Resource, "/")
+	if resource == "clusterroles" {
 		return act.Verb != "bind"
 	}
-	return false
+	return slices.Contains(inNoNamespace, resource)
+}
+
+var inNoNamespace = []string{
+	"users", "groups", "uids", "userextras", "nodes", "persistentvolumes", "clusterrolebindings",
+	"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
+	"validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+	"apiservices", "customresourcedefinitions", "certificatesigningrequests", "signers", "clustertrustbundles",
+	"flowschemas", "prioritylevelconfigurations",
 }
 
 // Report records a fault of one of the grant's rules, and who holds it by which bindings.
