@@ -189,14 +189,17 @@ func (b *block) resolve(tables *[2]*table, pods []netip.Prefix) {
 	}
 }
 
-// takes reports whether an address in the cell is in the block.
-func (b *block) takes(tables *[2]*table, f family, cell int32) Tri {
+// takes reports whether an address of somebody of the kind, in the cell, is in the block.
+func (b *block) takes(tables *[2]*table, k kind, f family, cell int32) Tri {
 	switch {
-	case cell == unknown:
-		if f != anyFamily && f != b.family {
-			return No
-		}
+	case cell == unknown && f != anyFamily && f != b.family:
+		return No
+	case cell == unknown && k == podKind:
 		return b.unseen
+	case cell == unknown && f == b.family && b.cidr.Bits() == 0 && len(b.except) == 0:
+		return Yes
+	case cell == unknown:
+		return Maybe
 	case f != b.family || cell < 0 || !tables[f].within(cell, b.id):
 		return No
 	}

@@ -75,6 +75,9 @@ func (w *World) Ask(from, to Endpoint, protocol corev1.Protocol, port int32) Ans
 
 func (w *World) askService(from, to Endpoint, protocol corev1.Protocol, port int32) Answer {
 	none := Answer{From: from.String(), To: to.String(), Port: port}
+	if end, own, ok := w.outsiders(to.service, protocol, port); ok {
+		return w.askPoints(from, end, OnePort(protocol, own))
+	}
 	backends, why := w.behind(to.service, protocol, port)
 	switch {
 	case why != "":
@@ -101,6 +104,20 @@ func (w *World) askService(from, to Endpoint, protocol corev1.Protocol, port int
 func better(a, b Verdict) bool { return openness(a) > openness(b) }
 
 func openness(v Verdict) int { return [...]int{Unknown: 1, Denied: 0, Allowed: 2}[v] }
+
+// outsiders is who answers at a Service that selects nobody and is known nevertheless:
+// the API server behind its own, and whoever has the name of an ExternalName.
+func (w *World) outsiders(o *cluster.Object, protocol corev1.Protocol, port int32) (Endpoint, int32, bool) {
+	svc := w.services[o.Ref]
+	switch {
+	case svc.Spec.Type == corev1.ServiceTypeExternalName:
+		return Endpoint{Ref: o.Ref, groups: one(point{side: elsewhere, member: -1})}, port, true
+	case o.Namespace == "default" && o.Name == "kubernetes" && protocol == corev1.ProtocolTCP && len(svc.Spec.Selector) == 0:
+		t := w.Targets()[0]
+		return t.end, t.Port, true
+	}
+	return Endpoint{}, 0, false
+}
 
 // askPoints asks for the pair that is let through most.
 func (w *World) askPoints(from, to Endpoint, port PortSet) Answer {
@@ -156,18 +173,16 @@ func (w *World) pods(e Endpoint) Endpoint {
 // pairs calls f for every pair that may be answered differently. near is whether the two
 // are on one node; it matters only where one of them is a host.
 func (w *World) pairs(from, to Endpoint, f func(a, b point, near Tri)) {
-	if len(from.points) == 1 && len(to.points) == 1 {
-		a, b := from.points[0], to.points[0]
-		if a.member >= 0 && a.member == b.member && w.members[a.member].running() {
-			f(a, b, Yes)
+	if len(from.groups) == 1 && len(to.groups) == 1 {
+		a, b := from.groups[0], to.groups[0]
+		if len(a) == 1 && len(b) == 1 && a[0].member >= 0 && a[0].member == b[0].member && w.members[a[0].member].running() {
+			f(a[0], b[0], Yes)
 			return
 		}
 	}
-	theirs := alike(to.points)
-	for _, ours := range alike(from.points) {
-		for _, other := range theirs {
-			a, b := ours[0].side.kind, other[0].side.kind
-			if a == addressKind || b == addressKind || a == podKind && b == podKind {
+	for _, ours := range from.groups {
+		for _, other := range to.groups {
+			if !w.exempts(ours[0].side, other[0].side) {
 				f(ours[0], other[len(other)-1], No)
 				continue
 			}
@@ -180,20 +195,10 @@ func (w *World) pairs(from, to Endpoint, f func(a, b point, near Tri)) {
 	}
 }
 
-// alike puts together the points that policies cannot tell apart.
-func alike(points []point) [][]point {
-	var out [][]point
-	at := map[*side]int{}
-	for _, p := range points {
-		i, ok := at[p.side]
-		if !ok {
-			i = len(out)
-			at[p.side] = i
-			out = append(out, nil)
-		}
-		out[i] = append(out[i], p)
-	}
-	return out
+// exempts reports whether it matters that the two are on one node.
+func (w *World) exempts(a, b *side) bool {
+	return a.kind == hostKind && b.kind == podKind && b.lists[Ingress] != nil ||
+		a.kind == podKind && b.kind == hostKind && a.lists[Egress] != nil && w.profile.EgressToOwnNode != Yes
 }
 
 // neighbours finds one pair each that is on two nodes, may be on one, and is on one.
@@ -333,6 +338,9 @@ func (w *World) name(p point) string {
 	case p.side.kind == hostKind:
 		return "node " + p.node
 	}
+	if !p.addr.IsValid() {
+		return "an address that is not known"
+	}
 	return p.addr.String()
 }
 
@@ -465,7 +473,7 @@ func (w *World) doubtPeer(p *peers, s *side, f family) string {
 	}
 	for i := range p.blocks {
 		b := &p.blocks[i]
-		switch t := b.takes(&w.tables, f, s.cells[f]); {
+		switch t := b.takes(&w.tables, s.kind, f, s.cells[f]); {
 		case t == No:
 		case t == Maybe:
 			return "the address that " + b.cidr.String() + " may have in it is not known"

@@ -17,7 +17,7 @@ type Endpoint struct {
 	// Prefix are the addresses that it is; invalid for an object.
 	Prefix netip.Prefix
 
-	points  []point
+	groups  [][]point // of one side each
 	service *cluster.Object
 }
 
@@ -65,25 +65,51 @@ func (w *World) Find(r cluster.Ref) (Endpoint, bool) {
 
 func (w *World) hostEnd(i int32) Endpoint {
 	h := &w.hosts[i]
-	return Endpoint{Ref: h.object.Ref, points: []point{{side: &h.side, member: -1, node: h.name}}}
+	return Endpoint{Ref: h.object.Ref, groups: one(point{side: h.side, member: -1, node: h.name})}
 }
 
 // membersEnd is the pods as one end, those on one node in one class once.
 func (w *World) membersEnd(r cluster.Ref, members []int32) Endpoint {
-	e := Endpoint{Ref: r}
+	if len(members) == 1 {
+		return Endpoint{Ref: r, groups: one(w.point(members[0]))}
+	}
 	type key struct {
 		class int32
 		node  string
 	}
 	seen := map[key]bool{}
+	var points []point
 	for _, i := range members {
 		m := &w.members[i]
 		if k := (key{m.class, m.node}); !seen[k] {
 			seen[k] = true
-			e.points = append(e.points, point{side: &w.classes[m.class].side, member: i, node: m.node})
+			points = append(points, w.point(i))
 		}
 	}
-	return e
+	return Endpoint{Ref: r, groups: alike(points)}
+}
+
+func (w *World) point(i int32) point {
+	m := &w.members[i]
+	return point{side: &w.classes[m.class].side, member: i, node: m.node}
+}
+
+func one(p point) [][]point { return [][]point{{p}} }
+
+// alike puts together the points that policies cannot tell apart.
+func alike(points []point) [][]point {
+	var out [][]point
+	at := map[*side]int{}
+	for _, p := range points {
+		i, ok := at[p.side]
+		if !ok {
+			i = len(out)
+			at[p.side] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], p)
+	}
+	return out
 }
 
 // Address returns what has the address: a pod, a node or a Service of the cluster, or
@@ -112,7 +138,7 @@ func (w *World) Outside(p netip.Prefix) Endpoint {
 	for _, r := range w.tables[f].regions(p) {
 		s := &side{kind: addressKind, cells: [families]int32{absent, absent, absent}, ports: noNames}
 		s.cells[f] = r.cell
-		e.points = append(e.points, point{side: s, member: -1, addr: r.addr})
+		e.groups = append(e.groups, []point{{side: s, member: -1, addr: r.addr}})
 	}
 	return e
 }
@@ -140,10 +166,7 @@ type backend struct {
 // behind returns who answers at a port of a Service, or why nobody can tell.
 func (w *World) behind(o *cluster.Object, protocol corev1.Protocol, port int32) (out []backend, why string) {
 	svc := w.services[o.Ref]
-	switch {
-	case svc.Spec.Type == corev1.ServiceTypeExternalName:
-		return nil, "it is another name for " + svc.Spec.ExternalName + ", whose addresses are not known"
-	case len(svc.Spec.Selector) == 0:
+	if len(svc.Spec.Selector) == 0 {
 		return nil, "it selects no pods: whom its endpoints name is not known"
 	}
 	i := slices.IndexFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool {

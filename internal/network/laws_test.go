@@ -156,7 +156,7 @@ func TestOneMorePolicy(t *testing.T) {
 			if p.Namespace != added.Namespace || p.Spec.HostNetwork || !has(added.Spec.PodSelector, p.Labels) {
 				continue
 			}
-			lists := old.classes[old.members[find(t, old, p.Namespace+"/"+p.Name).points[0].member].class].lists
+			lists := old.classes[old.members[find(t, old, p.Namespace+"/"+p.Name).first().member].class].lists
 			for d, on := range [2]bool{Ingress: ingress, Egress: egress} {
 				if on {
 					fresh, known = fresh && lists[d] == nil, known && lists[d] != nil

@@ -422,7 +422,7 @@ func (r *refiner) meet(p *peers) {
 		b := &p.blocks[i]
 		limit := func(c int32) Tri { return r.w.limit(b, r.w.classes[c].kind) }
 		for _, c := range r.unseen {
-			mark(c, min(limit(c), b.takes(&r.w.tables, r.f, unknown)))
+			mark(c, min(limit(c), b.takes(&r.w.tables, r.w.classes[c].kind, r.f, unknown)))
 		}
 		if r.f != b.family {
 			continue
@@ -434,7 +434,7 @@ func (r *refiner) meet(p *peers) {
 			if !t.within(cell, b.id) {
 				break
 			}
-			mark(c, min(limit(c), b.takes(&r.w.tables, r.f, cell)))
+			mark(c, min(limit(c), b.takes(&r.w.tables, r.w.classes[c].kind, r.f, cell)))
 		}
 	}
 	if p.doubt != "" {

@@ -314,9 +314,16 @@ func TestAsk(t *testing.T) {
 				shop/front 10.96.0.10 TCP 80 allowed
 				shop/front Service:shop/cart TCP 8080 denied
 				shop/front Service:shop/direct TCP 9090 allowed
-				shop/front Service:shop/away TCP 80 unknown
+				shop/front Service:shop/away TCP 80 allowed
 				shop/front Service:shop/byhand TCP 80 unknown
 				shop/cart Service:shop/cart TCP 80 allowed`,
+		},
+		{
+			name:     "where another name leads is not known",
+			policies: policyOf("a", "{podSelector: {matchLabels: {app: front}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}]}, {to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}"),
+			want: `
+				shop/front Service:shop/away TCP 80 unknown
+				shop/front Service:shop/away TCP 443 allowed`,
 		},
 		{
 			name:     "what cannot be read is unknown, and the rest is not",

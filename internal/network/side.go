@@ -53,7 +53,7 @@ func (w *World) meets(p *peers, s *side, f family) Tri {
 		for i := range p.blocks {
 			b := &p.blocks[i]
 			if limit := w.limit(b, podKind); limit != No {
-				if out = max(out, min(limit, b.takes(&w.tables, f, s.cells[f]))); out == Yes {
+				if out = max(out, min(limit, b.takes(&w.tables, s.kind, f, s.cells[f]))); out == Yes {
 					return Yes
 				}
 			}
@@ -66,14 +66,14 @@ func (w *World) meets(p *peers, s *side, f family) Tri {
 		}
 		for i := range p.blocks {
 			if limit := w.limit(&p.blocks[i], hostKind); limit != No {
-				if out = max(out, min(limit, p.blocks[i].takes(&w.tables, f, s.cells[f]))); out == Yes {
+				if out = max(out, min(limit, p.blocks[i].takes(&w.tables, s.kind, f, s.cells[f]))); out == Yes {
 					return Yes
 				}
 			}
 		}
 	case addressKind:
 		for i := range p.blocks {
-			if out = max(out, p.blocks[i].takes(&w.tables, f, s.cells[f])); out == Yes {
+			if out = max(out, p.blocks[i].takes(&w.tables, s.kind, f, s.cells[f])); out == Yes {
 				return Yes
 			}
 		}

@@ -76,7 +76,7 @@ type host struct {
 	object *cluster.Object
 	name   string
 	addrs  [2]netip.Addr
-	side   side
+	side   *side // nodes that nothing tells apart share it
 }
 
 // A place is what has an address.
@@ -423,57 +423,45 @@ func (w *World) list(d Direction, terms []match) *list {
 
 // hostClass is the class of a pod on its node's network: it is what its node is.
 func (w *World) hostClass(m *member) int32 {
-	s := side{kind: hostKind, cells: [families]int32{absent, absent, absent}, ports: noNames}
+	addrs, nodes := m.addrs, []match(nil)
 	if i, ok := w.byHost[m.node]; ok {
-		w.host(&w.hosts[i])
-		s = w.hosts[i].side
+		addrs, nodes = w.hosts[i].addrs, w.terms.nodeTerms(labelSet{labels: w.hosts[i].object.Meta.Labels})
 	} else {
-		for f, a := range m.addrs {
-			if a.IsValid() {
-				s.cells[f] = w.tables[f].cell(a)
-			}
-		}
-		if s.cells[v4] == absent && s.cells[v6] == absent {
-			s.cells = [families]int32{unknown, unknown, unknown}
-		}
 		for i := range w.terms.nodes {
-			s.nodes = append(s.nodes, match{int32(i), Maybe})
+			nodes = append(nodes, match{int32(i), Maybe})
 		}
 	}
-	buf := append(key(nil, s.nodes), byte(hostKind))
-	for _, c := range s.cells {
+	return w.hostSide(addrs, nodes)
+}
+
+// hostSide is the class of all on the networks of nodes that nothing tells apart.
+func (w *World) hostSide(addrs [2]netip.Addr, nodes []match) int32 {
+	cells := [families]int32{absent, absent, absent}
+	for f, a := range addrs {
+		if a.IsValid() {
+			cells[f] = w.tables[f].cell(a)
+		}
+	}
+	if cells[v4] == absent && cells[v6] == absent {
+		cells = [families]int32{unknown, unknown, unknown}
+	}
+	buf := append(key(nil, nodes), byte(hostKind))
+	for _, c := range cells {
 		buf = binary.AppendVarint(buf, int64(c))
 	}
 	id, ok := w.classOf[string(buf)]
 	if !ok {
 		id = int32(len(w.classes))
 		w.classOf[string(buf)] = id
-		w.classes = append(w.classes, &class{side: s})
+		w.classes = append(w.classes, &class{side: side{kind: hostKind, cells: cells, nodes: nodes, ports: noNames}})
 	}
 	return id
-}
-
-// host fills in what policies see of a node.
-func (w *World) host(h *host) {
-	if h.side.ports != nil {
-		return
-	}
-	h.side = side{kind: hostKind, cells: [families]int32{absent, absent, absent}, ports: noNames}
-	for f, a := range h.addrs {
-		if a.IsValid() {
-			h.side.cells[f] = w.tables[f].cell(a)
-		}
-	}
-	if h.side.cells[v4] == absent && h.side.cells[v6] == absent {
-		h.side.cells = [families]int32{unknown, unknown, unknown}
-	}
-	h.side.nodes = w.terms.nodeTerms(labelSet{labels: h.object.Meta.Labels})
 }
 
 func (w *World) sortHosts() {
 	for i := range w.hosts {
 		h := &w.hosts[i]
-		w.host(h)
+		h.side = &w.classes[w.hostSide(h.addrs, w.terms.nodeTerms(labelSet{labels: h.object.Meta.Labels}))].side
 		for _, a := range h.addrs {
 			if a.IsValid() {
 				w.at[a] = place{member: -1, host: int32(i)}
