@@ -204,29 +204,36 @@ func (w *World) exempts(a, b *side) bool {
 // neighbours finds one pair each that is on two nodes, may be on one, and is on one.
 func neighbours(as, bs []point) [3][]point {
 	var out [3][]point
-	byNode := map[string]point{}
-	for _, b := range bs {
-		byNode[b.node] = b
+	few, many, turned := as, bs, false
+	if len(bs) < len(as) {
+		few, many, turned = bs, as, true
 	}
-	for _, a := range as {
-		b, same := byNode[a.node]
+	found := func(near Tri, a, b point) {
+		if turned {
+			a, b = b, a
+		}
+		out[near] = []point{a, b}
+	}
+	byNode := make(map[string]point, len(few))
+	for _, a := range few {
+		byNode[a.node] = a
+	}
+	for _, b := range many {
+		a, same := byNode[b.node]
 		lost, some := byNode[""]
 		switch {
-		case a.node == "":
-			out[Maybe] = []point{a, bs[0]}
+		case b.node == "":
+			found(Maybe, few[0], b)
 			continue
-		case same:
-			out[Yes] = []point{a, b}
+		case some:
+			found(Maybe, lost, b)
 		}
-		if some {
-			out[Maybe] = []point{a, lost}
+		if same {
+			found(Yes, a, b)
 		}
-		if out[No] != nil {
-			continue
-		}
-		for _, b := range bs[:min(len(bs), 3)] {
-			if b.node != "" && b.node != a.node {
-				out[No] = []point{a, b}
+		for _, a := range few[:min(len(few), 3)] {
+			if out[No] == nil && a.node != "" && a.node != b.node {
+				found(No, a, b)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -54,15 +55,15 @@ func (w *World) Exposed() []Way {
 	for o, svc := range cluster.All[*corev1.Service](w.snapshot, "Service") {
 		out = append(out, w.serviceWays(o, svc, anyone)...)
 	}
-	every, some := w.fromPods()
+	sums := sync.OnceValues(w.fromPods) // only where there is a route
 	for o, ing := range cluster.All[*networkingv1.Ingress](w.snapshot, "Ingress") {
 		for _, b := range ingressBackends(ing) {
-			out = append(out, w.routeWays("Ingress", o, o.Namespace, b.Name, b.Port.Number, b.Port.Name, every, some)...)
+			out = append(out, w.routeWays("Ingress", o, o.Namespace, b.Name, b.Port.Number, b.Port.Name, sums)...)
 		}
 	}
 	for o, route := range cluster.All[*cluster.Custom](w.snapshot, "HTTPRoute") {
 		for _, b := range routeBackends(route, o.Namespace) {
-			out = append(out, w.routeWays("HTTPRoute", o, b.namespace, b.name, b.port, "", every, some)...)
+			out = append(out, w.routeWays("HTTPRoute", o, b.namespace, b.name, b.port, "", sums)...)
 		}
 	}
 	for i := range w.members {
@@ -153,11 +154,12 @@ func (w *World) judgeWay(way *Way, from, to Endpoint, masked bool) {
 
 // routeWays are the ways through what a controller inside the cluster carries on. Which
 // pods that controller is made of is not known.
-func (w *World) routeWays(kind string, o *cluster.Object, namespace, name string, port int32, portName string, every, some []*outcome) []Way {
+func (w *World) routeWays(kind string, o *cluster.Object, namespace, name string, port int32, portName string, sums func() (every, some []*outcome)) []Way {
 	svc := w.services[cluster.Ref{Kind: "Service", Namespace: namespace, Name: name}]
 	if svc == nil {
 		return nil
 	}
+	every, some := sums()
 	var out []Way
 	for i := range svc.Spec.Ports {
 		p := &svc.Spec.Ports[i]
@@ -227,7 +229,7 @@ func routeBackends(route *cluster.Custom, namespace string) []routeBackend {
 			}
 			name, _ := ref["name"].(string)
 			in, _ := ref["namespace"].(string)
-			port, _ := strconv.Atoi(fmt.Sprint(ref["port"]))
+			port, _ := strconv.ParseInt(fmt.Sprint(ref["port"]), 10, 32)
 			if name != "" && port > 0 && port <= maxPort {
 				out = append(out, routeBackend{cmp.Or(in, namespace), name, int32(port)})
 			}

@@ -66,9 +66,7 @@ func (m *Matrix) Rows() iter.Seq2[int, []Connections] {
 		var known []Connections
 		for from, ids := range m.rows() {
 			m.mu.Lock()
-			for len(known) < len(m.outcomes.list) {
-				known = append(known, m.outcomes.list[len(known)].connections())
-			}
+			known = m.outcomes.all(known)
 			m.mu.Unlock()
 			for i, id := range ids {
 				out[i] = known[id]
@@ -473,6 +471,14 @@ func (t *interned) id(o outcome) int32 {
 		t.list = append(t.list, o)
 	}
 	return id
+}
+
+// all extends a list of what each outcome is in words.
+func (t *interned) all(known []Connections) []Connections {
+	for len(known) < len(t.list) {
+		known = append(known, t.list[len(known)].connections())
+	}
+	return known
 }
 
 // A pairing remembers what becomes of two outcomes.

@@ -1,11 +1,14 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -159,6 +162,16 @@ spec: {clusterIP: 10.96.0.11, ports: [{port: 80}]}
 func policyOf(name, spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: shop}\nspec: " + spec + "\n"
 }
+
+// object is another object in YAML's flow style.
+func object(apiVersion, kind, name, rest string) string {
+	return "---\napiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: " + name + "\n" + rest + "\n"
+}
+
+const (
+	clusterPolicies = "policy.networking.k8s.io/v1alpha2"
+	adminPolicies   = "policy.networking.k8s.io/v1alpha1"
+)
 
 func TestAsk(t *testing.T) {
 	for _, tt := range []struct {
@@ -319,6 +332,122 @@ func TestAsk(t *testing.T) {
 				shop/cart Service:shop/cart TCP 80 allowed`,
 		},
 		{
+			name:    "tiers: Admin decides, Pass leads to NetworkPolicies, Baseline to those that nobody isolates",
+			profile: "generic",
+			policies: object(clusterPolicies, "ClusterNetworkPolicy", "{name: a}", `spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {matchLabels: {team: sales}}}
+  ingress:
+  - {action: Deny, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: admin}}}}], protocols: [{tcp: {destinationPort: {number: 22}}}]}
+  - {action: Pass, from: [{namespaces: {matchLabels: {team: ops}}}]}
+  - {action: Accept, from: [{namespaces: {}}], protocols: [{destinationNamedPort: http}]}`) +
+				object(clusterPolicies, "ClusterNetworkPolicy", "{name: b}", `spec:
+  tier: Baseline
+  priority: 1
+  subject: {namespaces: {}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]`) + policyOf("np", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: ops}}}]}]}"),
+			want: `
+				tools/admin shop/db TCP 22 denied
+				tools/admin shop/db TCP 23 allowed
+				tools/admin shop/cart TCP 9090 denied
+				shop/front shop/cart TCP 9090 allowed
+				shop/front shop/cart TCP 9091 denied
+				shop/front shop/db TCP 5432 denied
+				shop/front tools/admin TCP 7070 denied
+				203.0.113.9 shop/cart TCP 80 allowed
+				shop/hostnet shop/cart TCP 80 allowed`,
+		},
+		{
+			name:    "the older kinds do the same",
+			profile: "generic",
+			policies: object(adminPolicies, "AdminNetworkPolicy", "{name: a}", `spec:
+  priority: 1
+  subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: front}}}}
+  egress:
+  - {action: Deny, to: [{networks: [10.0.1.0/24]}], ports: [{portRange: {start: 5000, end: 6000}}]}
+  - {action: Deny, to: [{nodes: {matchLabels: {zone: two}}}]}`) +
+				object(adminPolicies, "BaselineAdminNetworkPolicy", "{name: default}", `spec:
+  subject: {namespaces: {}}
+  egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]`) + policyOf("np", "{podSelector: {matchLabels: {app: front}}, policyTypes: [Egress], egress: [{}]}"),
+			want: `
+				shop/front shop/db TCP 5432 denied
+				shop/front shop/db UDP 5432 allowed
+				shop/front shop/cart TCP 5432 allowed
+				shop/front Node:b TCP 10250 denied
+				shop/front shop/hostnet TCP 80 denied
+				shop/cart shop/front TCP 80 denied
+				shop/cart shop/cart TCP 80 allowed`,
+		},
+		{
+			name:    "two of one priority that disagree are unknown, and agreeing they are not",
+			profile: "generic",
+			policies: object(clusterPolicies, "ClusterNetworkPolicy", "{name: a}", `spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {range: {start: 1, end: 100}}}}]}]}`) +
+				object(clusterPolicies, "ClusterNetworkPolicy", "{name: b}", `spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {range: {start: 50, end: 200}}}}]}]}`),
+			want: `
+				shop/front shop/cart TCP 49 allowed
+				shop/front shop/cart TCP 50 unknown
+				shop/front shop/cart TCP 101 denied
+				shop/front shop/cart TCP 201 allowed`,
+		},
+		{
+			name:     "whether a network enforces them may not be known",
+			profile:  "calico",
+			policies: object(clusterPolicies, "ClusterNetworkPolicy", "{name: a}", `spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}]}`),
+			want: `
+				shop/front shop/cart TCP 80 unknown
+				shop/front shop/cart TCP 81 allowed`,
+		},
+		{
+			name:    "names of hosts may be any address, and no pod's",
+			profile: "generic",
+			policies: object(clusterPolicies, "ClusterNetworkPolicy", "{name: a}", `spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, egress: [{action: Accept, to: [{domainNames: [example.com]}]}]}`) +
+				policyOf("np", "{podSelector: {}, policyTypes: [Egress]}"),
+			want: `
+				shop/front 203.0.113.9 TCP 443 unknown
+				shop/front shop/cart TCP 443 denied`,
+		},
+		{
+			name:     "a version that is not known may do anything",
+			profile:  "generic",
+			policies: object("policy.networking.k8s.io/v9", "ClusterNetworkPolicy", "{name: a}", `spec: {}`),
+			want:     `shop/front shop/cart TCP 80 unknown`,
+		},
+		{
+			name:     "Cilium's default deny is followed, and its rules are not",
+			profile:  "cilium",
+			policies: object("cilium.io/v2", "CiliumNetworkPolicy", "{name: a, namespace: shop}", `spec: {endpointSelector: {matchLabels: {app: cart}}, ingress: [{}]}`) + object("cilium.io/v2", "CiliumNetworkPolicy", "{name: b, namespace: shop}", `spec: {endpointSelector: {matchLabels: {"k8s:app": db}}, ingress: [{fromEndpoints: [{}]}]}`) + policyOf("np", "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 5432}]}]}"),
+			want: `
+				shop/front shop/cart TCP 80 denied
+				shop/front shop/db TCP 80 unknown
+				shop/front shop/db TCP 5432 allowed
+				shop/cart shop/front TCP 80 allowed`,
+		},
+		{
+			name:     "Calico's default deny is followed, and its rules are not",
+			profile:  "calico",
+			policies: object("projectcalico.org/v3", "GlobalNetworkPolicy", "{name: a}", `spec: {selector: "app == 'cart'", types: [Ingress]}`) + object("projectcalico.org/v3", "NetworkPolicy", "{name: b, namespace: shop}", `spec: {selector: "app == 'db'", types: [Ingress], ingress: [{action: Deny}]}`) + policyOf("np", "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 5432}]}]}"),
+			want: `
+				shop/front shop/cart TCP 80 denied
+				shop/front shop/db TCP 5432 unknown
+				shop/cart shop/front TCP 80 allowed`,
+		},
+		{
+			name:     "a selector of Calico that is not followed may be for anybody",
+			profile:  "calico",
+			policies: object("projectcalico.org/v3", "NetworkPolicy", "{name: b, namespace: shop}", `spec: {selector: "app in {'db'}", types: [Ingress]}`),
+			want: `
+				shop/front shop/cart TCP 80 unknown
+				shop/front tools/admin TCP 80 allowed`,
+		},
+		{
+			name:     "pods of a template may get labels from its controller",
+			policies: policyOf("a", "{podSelector: {matchExpressions: [{key: pod-template-hash, operator: Exists}]}}") + policyOf("b", "{podSelector: {matchExpressions: [{key: other, operator: Exists}]}}"),
+			want: `
+				203.0.113.9 Deployment:shop/mail TCP 25 unknown
+				203.0.113.9 shop/cart TCP 25 allowed`,
+		},
+		{
 			name:     "where another name leads is not known",
 			policies: policyOf("a", "{podSelector: {matchLabels: {app: front}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}]}, {to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}"),
 			want: `
@@ -369,5 +498,175 @@ func TestAsk(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhy: an answer names the policies and the rule that decided, or their absence.
+func TestWhy(t *testing.T) {
+	w := New(read(t, shop+policyOf("deny", "{podSelector: {}}")+policyOf("open", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 1}]}, {from: [{podSelector: {}}], ports: [{port: http}]}]}")), Options{Profile: generic(t)})
+	for question, want := range map[string]string{
+		"shop/front shop/cart TCP 9090":  "no policy isolates it for egress | networkpolicy shop/open spec.ingress[1] (Accept)",
+		"tools/admin shop/cart TCP 9090": "no policy isolates it for egress | isolated by networkpolicy shop/deny, networkpolicy shop/open, and no rule lets it through",
+		"Node:a shop/cart TCP 9090":      "policies are not for nodes and pods on their networks | a node and its own pods always reach each other",
+		"203.0.113.9 shop/db TCP 1":      "policies are not for addresses outside | isolated by networkpolicy shop/deny, and no rule lets it through",
+	} {
+		a := ask(t, w, question)
+		if got := a.Egress.Reason + " | " + a.Ingress.Reason; got != want {
+			t.Errorf("%s:\n got %s\nwant %s", question, got, want)
+		}
+	}
+}
+
+// TestProblems: every part that is not understood is named, with its place.
+func TestProblems(t *testing.T) {
+	w := New(read(t, shop+
+		policyOf("a", `{podSelector: {matchExpressions: [{key: a, operator: In}]}, policyTypes: [Ingress], egress: [{}], ingress: [
+			{from: [{}, {ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16, x]}}, {ipBlock: {cidr: "::ffff:10.0.0.0/104"}, podSelector: {}}, {ipBlock: {cidr: "::ffff:10.0.0.0/104"}}],
+			 ports: [{port: 0}, {port: 80, endPort: 79}, {endPort: 1}, {port: a, endPort: 1}, {protocol: ICMP}, {port: 80, endPort: 90}, {port: 85}]}]}`)+
+		object(clusterPolicies, "ClusterNetworkPolicy", "{name: b}", "spec: {tier: Admin, priority: 1, subject: {}, ingress: [{action: Allow2, from: []}, {action: Accept, from: [{}]}]}")+
+		object(clusterPolicies, "ClusterNetworkPolicy", "{name: c}", "spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}")+
+		object(adminPolicies, "BaselineAdminNetworkPolicy", "{name: other}", "spec: {subject: {namespaces: {}}}"),
+	), Options{Profile: generic(t)})
+	var got []string
+	for _, p := range w.Problems() {
+		got = append(got, p.String())
+	}
+	want := []string{
+		`networkpolicy shop/a: spec.podSelector: values: Invalid value: null: for 'in', 'notin' operators, values set can't be empty`,
+		`networkpolicy shop/a: spec.ingress[0].ports[0]: ports 0 to 0 are no range within 1 to 65535`,
+		`networkpolicy shop/a: spec.ingress[0].ports[1]: ports 80 to 79 are no range within 1 to 65535`,
+		`networkpolicy shop/a: spec.ingress[0].ports[2].endPort: stands without a port`,
+		`networkpolicy shop/a: spec.ingress[0].ports[3].endPort: stands beside a port that has a name`,
+		`networkpolicy shop/a: spec.ingress[0].ports[4].protocol: "ICMP" is none of TCP, UDP and SCTP`,
+		`networkpolicy shop/a: spec.ingress[0].ports: some ports are named more than once`,
+		`networkpolicy shop/a: spec.ingress[0].from[0]: names no peer`,
+		`networkpolicy shop/a: spec.ingress[0].from[1].ipBlock.except[0]: 11.0.0.0/16 is no part of 10.0.0.0/8`,
+		`networkpolicy shop/a: spec.ingress[0].from[1].ipBlock.except[1]: "x" is no CIDR`,
+		`networkpolicy shop/a: spec.ingress[0].from[2]: ipBlock stands beside a selector`,
+		`networkpolicy shop/a: spec.ingress[0].from[3].ipBlock.cidr: "::ffff:10.0.0.0/104" is an IPv4 address written as IPv6`,
+		`networkpolicy shop/a: spec.egress: has rules, and policyTypes does not name Egress: they do nothing`,
+		`clusternetworkpolicy b: spec.subject: selects in no way that is known`,
+		`clusternetworkpolicy b: spec.ingress[0].action: "Allow2" is no action`,
+		`clusternetworkpolicy b: spec.ingress[0].from: names no peer`,
+		`clusternetworkpolicy b: spec.ingress[1].from[0]: is of a kind that is not known: the rule fails closed`,
+		`baselineadminnetworkpolicy other: the only policy of this kind is called default`,
+		`clusternetworkpolicy c: spec.priority: is 1, as that of clusternetworkpolicy b: where both match, either may go first`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if a := ask(t, w, "tools/admin shop/cart TCP 80"); a.Verdict != Unknown {
+		t.Errorf("what rests on them is %s", a.Verdict)
+	}
+}
+
+// TestExposed: every way in, with what the policies say of it.
+func TestExposed(t *testing.T) {
+	const ways = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: lb, namespace: shop}
+spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: front}, ports: [{port: 443, nodePort: 30443, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: np, namespace: shop}
+spec: {type: NodePort, selector: {app: db}, ports: [{port: 5432, nodePort: 30432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ip, namespace: tools}
+spec: {externalIPs: [198.51.100.1], selector: {app: admin}, ports: [{port: 80, targetPort: 7070}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec: {rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: cart, port: {name: web}}}}]}}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route, namespace: shop}
+spec: {rules: [{backendRefs: [{name: cart, port: 90}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: agent, namespace: tools}
+spec: {nodeName: b, containers: [{name: c, ports: [{containerPort: 9100, hostPort: 9101}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: tools}
+spec: {nodeName: b, hostNetwork: true, containers: [{name: c, ports: [{containerPort: 9200}]}]}
+`
+	w := New(read(t, shop+ways+
+		policyOf("front", "{podSelector: {matchLabels: {app: front}}, ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/24}}]}]}")+
+		policyOf("db", "{podSelector: {matchLabels: {app: db}}}")+
+		policyOf("cart", "{podSelector: {matchLabels: {app: cart}}, ingress: [{from: [{namespaceSelector: {}}], ports: [{port: http}]}, {from: [{podSelector: {matchLabels: {app: front}}}]}]}"),
+	), Options{Profile: generic(t)})
+	var got []string
+	for _, x := range w.Exposed() {
+		some := ""
+		if x.Some {
+			some = " from " + x.From
+		}
+		got = append(got, fmt.Sprintf("%s %s %d -> %s %s %d: %s%s", x.Kind, x.Through, x.Outer, x.To, x.Protocol, x.Port, x.Verdict, some))
+	}
+	want := []string{
+		"HTTPRoute httproute shop/route 0 -> pod shop/cart TCP 9091: unknown",
+		"Ingress ingress shop/web 0 -> pod shop/cart TCP 9090: unknown",
+		"NodePort service shop/np 30432 -> pod shop/db TCP 5432: unknown",
+		"LoadBalancer service shop/lb 443 -> pod shop/front TCP 8080: allowed from 203.0.113.0",
+		"NodePort service shop/lb 30443 -> pod shop/front TCP 8080: allowed from 203.0.113.0",
+		"HTTPRoute httproute shop/route 0 -> pod shop/hostnet TCP 9091: allowed",
+		"ExternalIP service tools/ip 80 -> pod tools/admin TCP 7070: allowed",
+		"HostPort pod tools/agent 9101 -> pod tools/agent TCP 9100: allowed",
+		"HostNetwork pod tools/host 9200 -> pod tools/host TCP 9200: allowed",
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestReaches: what pods get to of the cluster itself.
+func TestReaches(t *testing.T) {
+	w := New(read(t, strings.Replace(shop, "labels: {zone: one}", "labels: {zone: one, node-role.kubernetes.io/control-plane: ''}", 1)+
+		policyOf("a", "{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}}], ports: [{port: 80}, {port: 6443}]}]}"),
+	), Options{Profile: generic(t)})
+	got := map[string]string{}
+	for _, r := range w.Reaches() {
+		got[r.From.Name+" "+r.Target.Name] = r.Verdict.String()
+	}
+	for k, want := range map[string]string{
+		"db API server": "allowed", "db kubelet": "allowed", // its own node's
+		"db etcd": "denied", "db cloud metadata": "denied",
+		"cart API server": "allowed", "cart kubelet": "allowed", "cart etcd": "allowed", "cart cloud metadata": "allowed",
+	} {
+		if got[k] != want {
+			t.Errorf("%s is %s, want %s", k, got[k], want)
+		}
+	}
+	if _, ok := got["hostnet kubelet"]; ok {
+		t.Error("a pod on its node's network is told apart from its node")
+	}
+}
+
+// TestNamespaces: the sums are those of the pairs.
+func TestNamespaces(t *testing.T) {
+	w := New(read(t, shop+policyOf("a", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 80}]}]}")), Options{Profile: generic(t)})
+	names, cells := w.Namespaces()
+	if diff := cmp.Diff([]string{"shop", "tools"}, names); diff != "" {
+		t.Fatal(diff)
+	}
+	from := cells[1][0] // tools to shop
+	if !from.Any.Allowed.All() || from.Every.Allowed.String() != "TCP 80" {
+		t.Errorf("from tools to shop any %s, every %s; want all ports, and TCP 80", from.Any.Allowed, from.Every.Allowed)
+	}
+	for _, o := range w.Open() {
+		if o.To.Name == "cart" && o.Every.Allowed.String() != "TCP 80" {
+			t.Errorf("every pod may open %s of cart, want TCP 80", o.Every.Allowed)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -283,8 +284,18 @@ func (c *compiler) namespacedPorts(o *cluster.Object, path string, list []networ
 			c.numbers(o, at, protocol, p.Port.IntVal, last, &set, &out)
 		}
 	}
-	out.set = normal(set)
+	out.set = normal(slices.Clone(set))
+	if size(set) > size(out.set) {
+		c.problem(o, path, "some ports are named more than once")
+	}
 	return out
+}
+
+func size(set []Ports) (n int32) {
+	for _, p := range set {
+		n += p.Last - p.First + 1
+	}
+	return n
 }
 
 // numbers adds a range of ports.

@@ -80,30 +80,36 @@ type Pair struct {
 	Connections
 }
 
-// Pairs iterates over all pairs of the ends, without those of an end and itself. Pods in
-// one class are judged once.
+// Pairs iterates over all pairs of the ends, without those of an end and itself. What
+// pods of one class may open is taken from the matrix.
 func (w *World) Pairs(from, to []Endpoint) iter.Seq[Pair] {
 	return func(yield func(Pair) bool) {
-		type sides struct{ a, b *side }
-		known := map[sides]Connections{}
+		m := w.Matrix()
+		theirs := make([]int32, len(to))
+		for i, e := range to {
+			theirs[i] = w.classOfEnd(e)
+		}
+		row, room := make([]int32, len(w.classes)), make([]int32, len(w.classes))
+		var known []Connections
+		last := int32(-1)
 		for _, a := range from {
-			for _, b := range to {
+			class := w.classOfEnd(a)
+			if class >= 0 && class != last {
+				m.mu.Lock()
+				m.fill(int(class), row, room)
+				known = m.outcomes.all(known)
+				m.mu.Unlock()
+				last = class
+			}
+			for i, b := range to {
 				if a.Ref == b.Ref && a.Ref != (cluster.Ref{}) {
 					continue
 				}
 				p := Pair{From: a, To: b}
-				simple := len(a.groups) == 1 && len(b.groups) == 1 && a.service == nil && b.service == nil &&
-					a.first().side.kind == podKind && b.first().side.kind == podKind
-				if !simple {
-					p.Connections = w.Connections(a, b)
+				if class >= 0 && theirs[i] >= 0 {
+					p.Connections = known[row[theirs[i]]]
 				} else {
-					k := sides{a.first().side, b.first().side}
-					c, ok := known[k]
-					if !ok {
-						c = w.Connections(a, b)
-						known[k] = c
-					}
-					p.Connections = c
+					p.Connections = w.Connections(a, b)
 				}
 				if !yield(p) {
 					return
@@ -111,6 +117,14 @@ func (w *World) Pairs(from, to []Endpoint) iter.Seq[Pair] {
 			}
 		}
 	}
+}
+
+// classOfEnd is the class that all pods of an end are in, or -1.
+func (w *World) classOfEnd(e Endpoint) int32 {
+	if e.service != nil || len(e.groups) != 1 || e.first().side.kind != podKind {
+		return -1
+	}
+	return w.members[e.first().member].class
 }
 
 // Openness is who of the cluster's pods may open connections to a workload's.
@@ -159,6 +173,7 @@ func (w *World) fromPods() (every, anyone []*outcome) {
 			case n == 0 || n == 1 && from == to:
 			case alls[to] < 0:
 				alls[to], somes[to] = id, id
+			case alls[to] == id && somes[to] == id:
 			default:
 				alls[to], somes[to] = m.outcomes.and.of(alls[to], id), m.outcomes.any.of(somes[to], id)
 			}
