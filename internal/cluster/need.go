@@ -124,7 +124,7 @@ func customWorkloads() []Need {
 
 // Isolation are all the kinds of policy that isolate pods.
 var Isolation = []Need{
-	NetworkPolicies, CiliumPolicies, CiliumClusterPolicies,
+	NetworkPolicies, ClusterPolicies, AdminPolicies, BaselinePolicies, CiliumPolicies, CiliumClusterPolicies,
 	CalicoPolicies, CalicoGlobalPolicies, CalicoStoredPolicies, CalicoStoredGlobalPolicies,
 }
 

@@ -26,7 +26,7 @@ import (
 // without the metadata service.
 func estate(namespaces, replicas, policies int) *cluster.Snapshot {
 	b := cluster.NewBuilder("estate", true)
-	b.Looked(Needs...)
+	b.Looked(cluster.Isolation...)
 	src := cluster.Source{Origin: "test"}
 	for i := range max(1, namespaces*20*replicas/100) {
 		b.Add("v1", "Node", &corev1.Node{
@@ -137,7 +137,7 @@ func BenchmarkEstates(b *testing.B) {
 	for _, size := range []struct{ namespaces, replicas, policies int }{{40, 1, 3}, {500, 10, 10}} {
 		s := estate(size.namespaces, size.replicas, size.policies)
 		name := fmt.Sprintf("%d-workloads", size.namespaces*20)
-		opts := Options{Profile: generic(b)}
+		opts := Options{Profile: Generic()}
 		before := live()
 		w := New(s, opts)
 		open := 0
@@ -220,7 +220,7 @@ func BenchmarkAMillionRules(b *testing.B) {
 	} {
 		s := snapshot(10, 100_000, rule)
 		run(b, name, func(b *testing.B) {
-			for range New(s, Options{Profile: generic(b)}).Matrix().Rows() {
+			for range New(s, Options{Profile: Generic()}).Matrix().Rows() {
 				continue
 			}
 		})
@@ -232,7 +232,7 @@ func BenchmarkAMillionRules(b *testing.B) {
 func TestAllPairsStayCheap(t *testing.T) {
 	s := estate(40, 1, 3)
 	before := spent(t)
-	w := New(s, Options{Profile: generic(t)})
+	w := New(s, Options{Profile: Generic()})
 	list, n := w.Workloads(), 0
 	for p := range w.Pairs(list, list) {
 		if !p.Allowed.Empty() {

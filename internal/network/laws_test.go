@@ -58,7 +58,7 @@ func same(t *testing.T, what string, a, b map[string]Connections) {
 // TestOrderIsNothing: objects in another order give the same answers.
 func TestOrderIsNothing(t *testing.T) {
 	worlds(t, func(t *testing.T, r chance, n *naive) {
-		opts := Options{Profile: generic(t)}
+		opts := Options{Profile: Generic()}
 		same(t, "order", n.table(t, New(n.snapshot(t, r), opts)), n.table(t, New(n.snapshot(t, r), opts)))
 	})
 }
@@ -67,7 +67,7 @@ func TestOrderIsNothing(t *testing.T) {
 // nothing between the others.
 func TestStrangersAreNothing(t *testing.T) {
 	worlds(t, func(t *testing.T, r chance, n *naive) {
-		opts := Options{Profile: generic(t)}
+		opts := Options{Profile: Generic()}
 		before := n.table(t, New(n.snapshot(t, r), opts))
 		m := *n
 		m.spaces = append(slices.Clone(n.spaces), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "stranger", Labels: r.labels()}})
@@ -110,7 +110,7 @@ func TestNamesOfLabelsAreNothing(t *testing.T) {
 	}
 	worlds(t, func(t *testing.T, r chance, n *naive) {
 		n.cnps, n.anps, n.banp = nil, nil, nil
-		opts := Options{Profile: generic(t)}
+		opts := Options{Profile: Generic()}
 		before := n.table(t, New(n.snapshot(t, r), opts))
 		for _, o := range n.spaces {
 			o.Labels = set(o.Labels)
@@ -143,7 +143,7 @@ func TestOneMorePolicy(t *testing.T) {
 	var fewer, more int
 	worlds(t, func(t *testing.T, r chance, n *naive) {
 		n.cnps, n.anps, n.banp = nil, nil, nil
-		opts := Options{Profile: generic(t)}
+		opts := Options{Profile: Generic()}
 		old := New(n.snapshot(t, r), opts)
 		before := n.table(t, old)
 		m := *n
@@ -188,9 +188,9 @@ func TestOneMorePolicy(t *testing.T) {
 func TestLessKnown(t *testing.T) {
 	var unknown, kept int
 	worlds(t, func(t *testing.T, r chance, n *naive) {
-		before := n.table(t, New(n.snapshot(t, r), Options{Profile: generic(t)}))
+		before := n.table(t, New(n.snapshot(t, r), Options{Profile: Generic()}))
 		m := *n
-		opts := Options{Profile: generic(t)}
+		opts := Options{Profile: Generic()}
 		switch r.IntN(4) {
 		case 0: // namespaces without their objects
 			m.spaces = nil
@@ -244,7 +244,7 @@ func TestLessKnown(t *testing.T) {
 func TestUnreadPolicies(t *testing.T) {
 	snapshot := func(gap cluster.Need) *World {
 		b := cluster.NewBuilder("live", true)
-		b.Looked(Needs...)
+		b.Looked(cluster.Isolation...)
 		for _, name := range []string{"open", "closed"} {
 			b.Add("v1", "Pod", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{"app": name}}}, cluster.Source{})
 		}
@@ -258,7 +258,7 @@ func TestUnreadPolicies(t *testing.T) {
 		if gap != "" {
 			b.Gap(cluster.Gap{Need: gap, Reason: "forbidden"})
 		}
-		return New(b.Snapshot(), Options{Profile: generic(t)})
+		return New(b.Snapshot(), Options{Profile: Generic()})
 	}
 	for _, tt := range []struct {
 		gap                        cluster.Need

@@ -503,7 +503,7 @@ func TestAsk(t *testing.T) {
 
 // TestWhy: an answer names the policies and the rule that decided, or their absence.
 func TestWhy(t *testing.T) {
-	w := New(read(t, shop+policyOf("deny", "{podSelector: {}}")+policyOf("open", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 1}]}, {from: [{podSelector: {}}], ports: [{port: http}]}]}")), Options{Profile: generic(t)})
+	w := New(read(t, shop+policyOf("deny", "{podSelector: {}}")+policyOf("open", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 1}]}, {from: [{podSelector: {}}], ports: [{port: http}]}]}")), Options{Profile: Generic()})
 	for question, want := range map[string]string{
 		"shop/front shop/cart TCP 9090":  "no policy isolates it for egress | networkpolicy shop/open spec.ingress[1] (Accept)",
 		"tools/admin shop/cart TCP 9090": "no policy isolates it for egress | isolated by networkpolicy shop/deny, networkpolicy shop/open, and no rule lets it through",
@@ -526,7 +526,7 @@ func TestProblems(t *testing.T) {
 		object(clusterPolicies, "ClusterNetworkPolicy", "{name: b}", "spec: {tier: Admin, priority: 1, subject: {}, ingress: [{action: Allow2, from: []}, {action: Accept, from: [{}]}]}")+
 		object(clusterPolicies, "ClusterNetworkPolicy", "{name: c}", "spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}")+
 		object(adminPolicies, "BaselineAdminNetworkPolicy", "{name: other}", "spec: {subject: {namespaces: {}}}"),
-	), Options{Profile: generic(t)})
+	), Options{Profile: Generic()})
 	var got []string
 	for _, p := range w.Problems() {
 		got = append(got, p.String())
@@ -603,7 +603,7 @@ spec: {nodeName: b, hostNetwork: true, containers: [{name: c, ports: [{container
 		policyOf("front", "{podSelector: {matchLabels: {app: front}}, ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/24}}]}]}")+
 		policyOf("db", "{podSelector: {matchLabels: {app: db}}}")+
 		policyOf("cart", "{podSelector: {matchLabels: {app: cart}}, ingress: [{from: [{namespaceSelector: {}}], ports: [{port: http}]}, {from: [{podSelector: {matchLabels: {app: front}}}]}]}"),
-	), Options{Profile: generic(t)})
+	), Options{Profile: Generic()})
 	var got []string
 	for _, x := range w.Exposed() {
 		some := ""
@@ -634,7 +634,7 @@ spec: {nodeName: b, hostNetwork: true, containers: [{name: c, ports: [{container
 func TestReaches(t *testing.T) {
 	w := New(read(t, strings.Replace(shop, "labels: {zone: one}", "labels: {zone: one, node-role.kubernetes.io/control-plane: ''}", 1)+
 		policyOf("a", "{podSelector: {matchLabels: {app: db}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}}], ports: [{port: 80}, {port: 6443}]}]}"),
-	), Options{Profile: generic(t)})
+	), Options{Profile: Generic()})
 	got := map[string]string{}
 	for _, r := range w.Reaches() {
 		got[r.From.Name+" "+r.Target.Name] = r.Verdict.String()
@@ -655,7 +655,7 @@ func TestReaches(t *testing.T) {
 
 // TestNamespaces: the sums are those of the pairs.
 func TestNamespaces(t *testing.T) {
-	w := New(read(t, shop+policyOf("a", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 80}]}]}")), Options{Profile: generic(t)})
+	w := New(read(t, shop+policyOf("a", "{podSelector: {matchLabels: {app: cart}}, ingress: [{ports: [{port: 80}]}]}")), Options{Profile: Generic()})
 	names, cells := w.Namespaces()
 	if diff := cmp.Diff([]string{"shop", "tools"}, names); diff != "" {
 		t.Fatal(diff)

@@ -245,7 +245,7 @@ func (c *compiler) unread(s *cluster.Snapshot, profile Profile) {
 	enforced := map[cluster.Need]Tri{
 		cluster.ClusterPolicies: profile.Cluster, cluster.AdminPolicies: profile.Admin, cluster.BaselinePolicies: profile.Admin,
 	}
-	for _, need := range Needs {
+	for _, need := range cluster.Isolation {
 		if is, ok := enforced[need]; ok && is == No {
 			continue
 		}
@@ -274,9 +274,6 @@ func (c *compiler) unread(s *cluster.Snapshot, profile Profile) {
 		}
 	}
 }
-
-// Needs are the policies that answers rest on.
-var Needs = append([]cluster.Need{cluster.ClusterPolicies, cluster.AdminPolicies, cluster.BaselinePolicies}, cluster.Isolation...)
 
 // conflicts reports policies of one tier and priority: where both match, either may go
 // first.

@@ -179,6 +179,12 @@ func Isolates(np *networkingv1.NetworkPolicy) (ingress, egress bool) {
 	return ingress, egress
 }
 
+// AllAddresses reports whether a peer is every address of a family.
+func AllAddresses(peer networkingv1.NetworkPolicyPeer) bool {
+	b := peer.IPBlock
+	return b != nil && len(b.Except) == 0 && (b.CIDR == "0.0.0.0/0" || b.CIDR == "::/0")
+}
+
 func (c *compiler) namespacedRule(o *cluster.Object, own int32, path, field string, from []networkingv1.NetworkPolicyPeer, list []networkingv1.NetworkPolicyPort) rule {
 	r := rule{path: path, action: Accept, ports: c.namespacedPorts(o, path+".ports", list)}
 	r.peers.any = len(from) == 0

@@ -90,6 +90,9 @@ var profiles = []Profile{
 	},
 }
 
+// Generic is the network that does what the APIs say, all of them.
+func Generic() Profile { return profiles[0] }
+
 // FindProfile returns the profile of a name.
 func FindProfile(name string) (Profile, bool) {
 	i := slices.IndexFunc(profiles, func(p Profile) bool { return p.Name == name })

@@ -414,15 +414,6 @@ func (n *naive) dump() string {
 	return string(raw)
 }
 
-func generic(t testing.TB) Profile {
-	t.Helper()
-	p, ok := FindProfile("generic")
-	if !ok {
-		t.Fatal("no profile generic")
-	}
-	return p
-}
-
 // TestAgreesWithTheNaive: in random worlds where everything is known, the engine answers
 // 100,000 questions as the naive evaluator does, alone, among all ports and in the matrix.
 func TestAgreesWithTheNaive(t *testing.T) {
@@ -434,7 +425,7 @@ func TestAgreesWithTheNaive(t *testing.T) {
 	for seed := range worlds {
 		r := chance{rand.New(rand.NewPCG(uint64(seed), 1))}
 		n := r.world()
-		w := New(n.snapshot(t, r), Options{Profile: generic(t)})
+		w := New(n.snapshot(t, r), Options{Profile: Generic()})
 		for _, p := range w.Problems() {
 			if p.Path != "" && !endsIn(p.Text, "fails closed", "they do nothing", "more than once") {
 				t.Fatalf("seed %d: %s", seed, p)

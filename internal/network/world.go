@@ -36,7 +36,8 @@ type World struct {
 	policies []*policy
 	problems []Problem
 
-	bySubject map[int32][]int32 // term to policies
+	bySubject map[int32][]int32   // term to policies
+	closed    map[int32]Isolation // what those do together
 	lists     []*list
 	members   []member
 	classes   []*class
@@ -116,6 +117,7 @@ func New(s *cluster.Snapshot, opts Options) *World {
 			}
 		}
 	}
+	w.close()
 	w.sortMembers(c.named)
 	w.sortHosts()
 	w.sortServices()

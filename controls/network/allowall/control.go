@@ -7,9 +7,9 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/network"
 )
 
 //go:embed doc.md
@@ -30,7 +30,7 @@ var Control = &control.Control{
 func check(s *cluster.Snapshot, r *control.Report) {
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		v := r.Object(o)
-		ingress, egress := netpol.Isolates(np)
+		ingress, egress := network.Isolates(np)
 		if ingress {
 			for i, rule := range np.Spec.Ingress {
 				if what := open(rule.From, rule.Ports); what != "" {
@@ -58,7 +58,7 @@ func open(peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPo
 		return "everybody on every port"
 	}
 	for _, peer := range peers {
-		if netpol.All(peer) {
+		if network.AllAddresses(peer) {
 			return peer.IPBlock.CIDR + " on every port"
 		}
 	}

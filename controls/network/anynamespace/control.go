@@ -8,9 +8,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/network"
 )
 
 //go:embed doc.md
@@ -31,7 +31,7 @@ var Control = &control.Control{
 func check(s *cluster.Snapshot, r *control.Report) {
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		v := r.Object(o)
-		if ingress, _ := netpol.Isolates(np); !ingress {
+		if ingress, _ := network.Isolates(np); !ingress {
 			continue
 		}
 		for i, rule := range np.Spec.Ingress {

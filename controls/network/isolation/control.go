@@ -4,9 +4,9 @@ package isolation
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/network"
 )
 
 //go:embed doc.md
@@ -30,27 +30,26 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	policies := netpol.New(s)
+	policies := network.New(s, network.Options{Profile: network.Generic()})
 	for _, p := range s.Pods() {
 		if p.Spec.HostNetwork {
 			continue // no policy applies there: pod.hostnetwork says so
 		}
 		v := r.Pod(p)
 		got, want := "", ""
-		isolation := policies.Of(p)
+		is := policies.Isolation(p)
 		switch {
-		case !isolation.Ingress && !isolation.Egress:
-			got, want = "none", "a NetworkPolicy for ingress and one for egress"
-		case !isolation.Ingress:
-			got, want = "egress only", "a NetworkPolicy for ingress too"
-		case !isolation.Egress:
+		case is.Ingress == network.Yes && is.Egress == network.Yes:
+			continue
+		case is.Ingress == network.Maybe || is.Egress == network.Maybe:
+			v.Unknown("isolation", is.Doubt)
+			continue
+		case is.Ingress == network.Yes:
 			got, want = "ingress only", "a NetworkPolicy for egress too"
+		case is.Egress == network.Yes:
+			got, want = "egress only", "a NetworkPolicy for ingress too"
 		default:
-			continue
-		}
-		if isolation.Unsure != "" {
-			v.Unknown("isolation", "whom "+isolation.Unsure+" selects could not be told")
-			continue
+			got, want = "none", "a NetworkPolicy for ingress and one for egress"
 		}
 		v.Broken("isolation", got, want)
 	}

@@ -12,9 +12,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/netpol"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/network"
 )
 
 //go:embed doc.md
@@ -42,7 +42,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 	}
 	for o, np := range cluster.All[*networkingv1.NetworkPolicy](s, "NetworkPolicy") {
 		v := r.Object(o)
-		if _, egress := netpol.Isolates(np); !egress {
+		if _, egress := network.Isolates(np); !egress {
 			continue
 		}
 		for i, rule := range np.Spec.Egress {
@@ -50,7 +50,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				continue
 			}
 			for j, peer := range rule.To {
-				if peer.IPBlock == nil || !covers(peer.IPBlock, address) || netpol.All(peer) && len(rule.Ports) == 0 {
+				if peer.IPBlock == nil || !covers(peer.IPBlock, address) || network.AllAddresses(peer) && len(rule.Ports) == 0 {
 					continue // everything on every port is network.allowall's to report
 				}
 				path := fmt.Sprintf("spec.egress[%d].to[%d].ipBlock", i, j)
