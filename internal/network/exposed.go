@@ -17,12 +17,12 @@ import (
 // A Way leads from outside the cluster to a port of a workload. Whether a firewall stands
 // before it is not known here.
 type Way struct {
-	// Kind is LoadBalancer, NodePort, ExternalIP, Ingress, HTTPRoute, HostPort or
-	// HostNetwork.
+	// Kind is LoadBalancer, NodePort, ExternalIP, Ingress, a kind of a Gateway's routes,
+	// HostPort or HostNetwork.
 	Kind string
-	// Through is the Service, Ingress or HTTPRoute; the workload itself for a host's port.
+	// Through is the Service, Ingress or route; the workload itself for a host's port.
 	Through cluster.Ref
-	// Outer is the port that is asked from outside; 0 for an Ingress or HTTPRoute.
+	// Outer is the port that is asked from outside; 0 for an Ingress or a route.
 	Outer int32
 	To    cluster.Ref
 	// Protocol and Port are the workload's own.
@@ -35,6 +35,9 @@ type Way struct {
 	Some bool
 	From string
 }
+
+// routes are the kinds by which a Gateway leads to Services.
+var routes = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
 
 // everybody is all addresses outside.
 var everybody = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
@@ -61,9 +64,11 @@ func (w *World) Exposed() []Way {
 			out = append(out, w.routeWays("Ingress", o, o.Namespace, b.Name, b.Port.Number, b.Port.Name, sums)...)
 		}
 	}
-	for o, route := range cluster.All[*cluster.Custom](w.snapshot, "HTTPRoute") {
-		for _, b := range routeBackends(route, o.Namespace) {
-			out = append(out, w.routeWays("HTTPRoute", o, b.namespace, b.name, b.port, "", sums)...)
+	for _, kind := range routes {
+		for o, route := range cluster.All[*cluster.Custom](w.snapshot, kind) {
+			for _, b := range routeBackends(route, o.Namespace) {
+				out = append(out, w.routeWays(kind, o, b.namespace, b.name, b.port, "", sums)...)
+			}
 		}
 	}
 	for i := range w.members {
@@ -214,8 +219,8 @@ type routeBackend struct {
 	port            int32
 }
 
-// routeBackends are the Services that an HTTPRoute leads to
-// (sigs.k8s.io/gateway-api/apis/v1, HTTPBackendRef).
+// routeBackends are the Services that a route leads to
+// (sigs.k8s.io/gateway-api/apis/v1, BackendObjectReference).
 func routeBackends(route *cluster.Custom, namespace string) []routeBackend {
 	var out []routeBackend
 	rules, _ := route.Field("spec.rules").([]any)
