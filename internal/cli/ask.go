@@ -108,10 +108,14 @@ func (o *askOptions) resource(word string) (*apiresource.Resource, error) {
 
 var apiVersion = regexp.MustCompile(`^v\d+((alpha|beta)\d+)?$`)
 
-// giver says what gives a right: "rolebinding shop/cart gives role shop/cart".
+// giver says what gives a right: "rolebinding shop/cart gives role shop/worker", or where
+// both have one name, "rolebinding and role shop/cart".
 func giver(by authz.Origin) string {
-	if by.Binding == nil || by.Role == nil {
+	switch {
+	case by.Binding == nil || by.Role == nil:
 		return by.String()
+	case by.Binding.Name == by.Role.Name && by.Binding.Namespace == by.Role.Namespace:
+		return strings.ToLower(by.Binding.Kind) + " and " + by.Role.String()
 	}
 	return by.Binding.String() + " gives " + by.Role.String()
 }

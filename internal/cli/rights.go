@@ -25,6 +25,7 @@ import (
 // other authorizers, and what the Node authorizer looks at.
 var rightsNeeds = append([]cluster.Need{
 	cluster.ServiceAccounts, cluster.Namespaces, cluster.Nodes, cluster.Pods,
+	cluster.PersistentVolumes, cluster.VolumeAttachments, cluster.DeviceSlices, cluster.PodCertificates,
 	cluster.APIServerFlags, cluster.AuthorizationFile, cluster.ABACFile,
 }, cluster.RBAC...)
 

@@ -138,11 +138,14 @@ func (o *rightsOptions) of(ctx context.Context, word string) error {
 
 func (r *rightsReport) table(wide bool, width int) string {
 	var b strings.Builder
-	b.WriteString(clean(r.Subject))
+	who := r.Subject
 	if len(r.Groups) > 0 && r.User != "" {
-		b.WriteString(" in " + clean(strings.Join(r.Groups, ", ")))
+		who += " in " + strings.Join(r.Groups, ", ")
 	}
-	b.WriteString("\n\n")
+	head := grid{}
+	head.add(who)
+	head.write(&b, width)
+	b.WriteString("\n")
 	g := grid{indent: "  "}
 	switch {
 	case len(r.Rights) == 0:

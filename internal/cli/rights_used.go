@@ -283,9 +283,9 @@ func usedTable(r *usedReport, width int) string {
 	if len(r.LeftOut) > 0 {
 		b.WriteString("\n")
 	}
-	for _, text := range r.LeftOut {
-		b.WriteString("left out " + clean(text) + "\n")
-	}
+	left := grid{}
+	left.notes("left out", r.LeftOut)
+	left.write(&b, width)
 	if len(r.Subjects) > 0 {
 		b.WriteString("\n-o yaml prints the roles; --subject NAME takes one of them\n")
 	}

@@ -32,7 +32,7 @@ var dangers = []danger{
 
 func newRole(streams genericiooptions.IOStreams) *cobra.Command {
 	var patterns, with, without []string
-	var name, config string
+	var name, purpose, config string
 	cmd := &cobra.Command{
 		Use:     "role",
 		GroupID: "look",
@@ -45,18 +45,30 @@ What gives more than a scan takes is named in the comment above the role; --with
 leaves it out. Kinds of workloads that .bulwark.yaml names are in it.`,
 		Example: `  bulwark role | kubectl apply -f -
   bulwark role --without secrets,nodes/proxy
-  bulwark role --controls pod,rbac --name bulwark-pods`,
+  bulwark role --controls pod,rbac --name bulwark-pods
+  bulwark role --for rights --name bulwark-rights`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			chosen, err := controls.Select(patterns, with...)
-			if err != nil {
-				return notSelected(err)
+			var chosen []*control.Control
+			needs := slices.Clone(rightsNeeds)
+			head := "`bulwark can`, `who can` and `rights` read. Bind it to whoever asks:"
+			switch {
+			case purpose == "scan":
+				var err error
+				if chosen, err = controls.Select(patterns, with...); err != nil {
+					return notSelected(err)
+				}
+				needs = scan.Needs(chosen)
+				head = fmt.Sprintf("%d controls read. Bind it to whoever scans:", len(chosen))
+			case purpose != "rights":
+				return misuse("", "--for: %q: want scan or rights", purpose)
+			case len(patterns)+len(with) > 0:
+				return misuse("", "--for rights: goes with neither --controls nor --with")
 			}
 			workloads, err := readWorkloads(config, nil)
 			if err != nil {
 				return err
 			}
-			needs := scan.Needs(chosen)
 			known := slices.Clone(needs)
 			if slices.Contains(needs, cluster.OwnWorkloads) {
 				for _, k := range workloads {
@@ -74,7 +86,7 @@ leaves it out. Kinds of workloads that .bulwark.yaml names are in it.`,
 				}
 				leaveOut = append(leaveOut, need)
 			}
-			return printRole(streams, name, chosen, kube.Rules(needs, workloads, leaveOut...), needs, leaveOut)
+			return printRole(streams, name, head, chosen, kube.Rules(needs, workloads, leaveOut...), needs, leaveOut)
 		},
 	}
 	f := cmd.Flags()
@@ -83,13 +95,15 @@ leaves it out. Kinds of workloads that .bulwark.yaml names are in it.`,
 	f.StringSliceVar(&without, "without", nil, "leave out these resources: secrets, nodes/proxy, configmaps, …")
 	addConfig(f, &config)
 	f.StringVar(&name, "name", "bulwark-scan", "the role's name")
+	f.StringVar(&purpose, "for", "scan", "`what` it is for: scan, or rights for the questions who may do what")
 	complete(cmd, "controls", controlIDs()...)
 	complete(cmd, "with", controls.Optional...)
+	complete(cmd, "for", "scan", "rights")
 	complete(cmd, "without", "secrets", "nodes/proxy", "configmaps")
 	return cmd
 }
 
-func printRole(streams genericiooptions.IOStreams, name string, chosen []*control.Control, rules []rbacv1.PolicyRule, needs, leaveOut []cluster.Need) error {
+func printRole(streams genericiooptions.IOStreams, name, head string, chosen []*control.Control, rules []rbacv1.PolicyRule, needs, leaveOut []cluster.Need) error {
 	role := &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -100,7 +114,7 @@ func printRole(streams genericiooptions.IOStreams, name string, chosen []*contro
 		return fmt.Errorf("role: %w", err)
 	}
 	w := streams.Out
-	fmt.Fprintf(w, "# What %d controls read. Bind it to whoever scans:\n", len(chosen))
+	fmt.Fprintf(w, "# What %s\n", head)
 	fmt.Fprintf(w, "#   kubectl create clusterrolebinding %s --clusterrole=%s --serviceaccount=NAMESPACE:NAME\n", name, name)
 	for _, d := range dangers {
 		if !slices.Contains(needs, d.need) || slices.Contains(leaveOut, d.need) {
