@@ -24,15 +24,18 @@ type Grant struct {
 
 // Grants returns every role that is given to somebody, in the order of the bindings.
 func Grants(s *cluster.Snapshot) []*Grant {
-	var out []*Grant
-	byRole := map[*cluster.Object]*Grant{}
-	for _, b := range s.Bindings() {
+	bindings := s.Bindings()
+	out := make([]*Grant, 0, len(bindings))
+	space := make([]Grant, len(bindings)) // for all of them at once
+	byRole := make(map[*cluster.Object]*Grant, len(bindings))
+	for i, b := range bindings {
 		if b.Role == nil || Default(b.Object) || !slices.ContainsFunc(b.Subjects, func(sub cluster.Subject) bool { return !ofControlPlane[sub] }) {
 			continue
 		}
 		if Default(b.Role) {
 			if userFacing[b.Role.Name] == nil {
-				out = append(out, &Grant{b.Object, b.Role, []*cluster.Binding{b}})
+				space[i] = Grant{b.Object, b.Role, bindings[i : i+1 : i+1]}
+				out = append(out, &space[i])
 			}
 			continue
 		}
@@ -40,9 +43,9 @@ func Grants(s *cluster.Snapshot) []*Grant {
 			g.Bindings = append(g.Bindings, b)
 			continue
 		}
-		g := &Grant{b.Role, b.Role, []*cluster.Binding{b}}
-		byRole[b.Role] = g
-		out = append(out, g)
+		space[i] = Grant{b.Role, b.Role, bindings[i : i+1 : i+1]}
+		byRole[b.Role] = &space[i]
+		out = append(out, &space[i])
 	}
 	return out
 }

@@ -343,10 +343,21 @@ func (r *Report) Retain(keep func(cluster.Ref, *Finding) bool) {
 
 // On opens the verdict on a subject.
 func (r *Report) On(ref cluster.Ref, src cluster.Source) *Verdict {
+	if n := len(r.verdicts); n < cap(r.verdicts) {
+		if v := r.verdicts[:n+1][n]; v != nil { // of before Reset
+			*v = Verdict{Object: ref, Source: src}
+			r.verdicts = r.verdicts[:n+1]
+			return v
+		}
+	}
 	v := &Verdict{Object: ref, Source: src}
 	r.verdicts = append(r.verdicts, v)
 	return v
 }
+
+// Reset makes the report ready for another control. Its verdicts are used again, for
+// there is one for each subject; findings that were taken from them stay what they are.
+func (r *Report) Reset() { r.verdicts = r.verdicts[:0] }
 
 // Object opens the verdict on an object of the API.
 func (r *Report) Object(o *cluster.Object) *Verdict { return r.On(o.Ref, o.Source) }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -213,21 +215,35 @@ var outcomeNames = map[control.Outcome]string{
 	control.Unknown: "unknown", control.Holds: "holds", control.Broken: "broken", control.NotApplicable: "not-applicable", control.Waived: "waived",
 }
 
-// writeJSON writes one finding at a time: a big result is many times as long as what it
-// is made of.
+// writeJSON writes a few findings at a time: a big result is many times as long as what
+// it is made of.
 func writeJSON(w io.Writer, r *scan.Result, o Options) error {
-	b := bufio.NewWriter(w)
+	b := bufio.NewWriterSize(w, 1<<16)
 	out, spots := resultJSON(r), locate(r, o)
 	out.Controls = []jsonControl{}
-	err := around(b, "", "controls", out, len(r.Controls), func(i int) error {
-		res := r.Controls[i]
-		c := controlJSON(res)
-		c.Findings = []jsonFinding{}
-		finding := encodeIn(b, "        ")
-		return around(b, "    ", "findings", c, len(res.Findings), func(j int) error {
-			f := res.Findings[j]
-			return finding(findingJSON(r, res, f, spots[f]))
-		})
+	err := around(b, "", "controls", out, len(r.Controls), func() error {
+		for i, res := range r.Controls {
+			between(b, i, "    ")
+			c := controlJSON(res)
+			c.Findings = []jsonFinding{}
+			err := around(b, "    ", "findings", c, len(res.Findings), func() error {
+				return inOrder(b, len(res.Findings), func(text *bytes.Buffer, from, to int) error {
+					write := encodeIn(text, "        ")
+					for j := from; j < to; j++ {
+						between(text, j, "        ")
+						f := res.Findings[j]
+						if err := write(findingJSON(r, res, f, spots[f])); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -238,9 +254,10 @@ func writeJSON(w io.Writer, r *scan.Result, o Options) error {
 	return b.Flush()
 }
 
-// around writes a struct whose list of a name is empty, and each of the n elements in
-// its place. The text is that of the whole struct written at once with an indent of two.
-func around(b *bufio.Writer, prefix, list string, v any, n int, each func(i int) error) error {
+// around writes a struct whose list of a name is empty, and in its place what fill
+// writes: n elements. The text is that of the whole struct written at once with an indent
+// of two.
+func around(b *bufio.Writer, prefix, list string, v any, n int, fill func() error) error {
 	var frame bytes.Buffer
 	if err := encodeIn(&frame, prefix)(v); err != nil {
 		return err
@@ -252,20 +269,60 @@ func around(b *bufio.Writer, prefix, list string, v any, n int, each func(i int)
 	}
 	text := func(t string) { _, _ = b.WriteString(t) } // its last write or Flush tells the error
 	text(before + "\n" + prefix + "  " + strconv.Quote(list) + ": [")
-	for i := range n {
-		if i > 0 {
-			text(",")
-		}
-		text("\n" + prefix + "    ")
-		if err := each(i); err != nil {
+	if n > 0 {
+		if err := fill(); err != nil {
 			return err
 		}
-	}
-	if n > 0 {
 		text("\n" + prefix + "  ")
 	}
 	_, err := b.WriteString("]" + after)
 	return err
+}
+
+// between writes what stands before an element of a list.
+func between(w io.StringWriter, i int, prefix string) {
+	if i > 0 {
+		_, _ = w.WriteString(",")
+	}
+	_, _ = w.WriteString("\n" + prefix)
+}
+
+// atOnce is how many elements are encoded together.
+const atOnce = 64
+
+// inOrder writes n elements, which all processors encode a few at a time, in their order.
+func inOrder(b *bufio.Writer, n int, encode func(text *bytes.Buffer, from, to int) error) error {
+	type part struct {
+		text *bytes.Buffer
+		err  error
+	}
+	buffers := sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	parts := make(chan chan part, runtime.GOMAXPROCS(0)) // bounds what is in memory
+	go func() {
+		defer close(parts)
+		for from := 0; from < n; from += atOnce {
+			done := make(chan part, 1)
+			parts <- done
+			go func() {
+				text := buffers.Get().(*bytes.Buffer)
+				text.Reset()
+				err := encode(text, from, min(from+atOnce, n))
+				done <- part{text, err}
+			}()
+		}
+	}()
+	var fault error
+	for done := range parts { // to the end, so that nobody waits for ever
+		p := <-done
+		if fault == nil {
+			fault = p.err
+		}
+		if fault == nil {
+			_, fault = b.Write(p.text.Bytes())
+		}
+		buffers.Put(p.text)
+	}
+	return fault
 }
 
 // encodeIn returns a function that writes a value whose first line is indented already,

@@ -110,8 +110,9 @@ func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	next := make(chan int)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
+			var report control.Report
 			for i := range next {
-				r.Controls[i] = one(s, controls[i])
+				r.Controls[i] = one(s, controls[i], &report)
 			}
 		})
 	}
@@ -243,7 +244,7 @@ func rank(a, b *ControlResult) int {
 
 // one runs one control. A control that panics on a strange object answers Unknown,
 // and the others are not harmed.
-func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
+func one(s *cluster.Snapshot, c *control.Control, report *control.Report) (res *ControlResult) {
 	res = &ControlResult{Control: c}
 	defer func() {
 		if p := recover(); p != nil {
@@ -270,9 +271,9 @@ func one(s *cluster.Snapshot, c *control.Control) (res *ControlResult) {
 		blind[g.Scope] = g
 	}
 
-	var report control.Report
-	c.Check(s, &report)
-	collect(res, &report, blind)
+	report.Reset()
+	c.Check(s, report)
+	collect(res, report, blind)
 
 	for _, g := range s.Gaps(c.Over...) {
 		res.Unknown++
@@ -331,8 +332,8 @@ func collect(res *ControlResult, report *control.Report, blind map[string]cluste
 	}
 	ofTemplate := map[fault]bool{}
 	for _, v := range report.Verdicts() {
-		if v.Pod == nil || v.Pod.Of != nil {
-			continue
+		if v.Pod == nil || len(v.Pod.Running) == 0 {
+			continue // it has nothing in common with a running pod
 		}
 		for _, f := range v.Findings {
 			ofTemplate[fault{v.Pod, strings.TrimPrefix(f.Path, v.Pod.Path), f.Got}] = true
