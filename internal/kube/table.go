@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -35,20 +36,20 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 			}
 			return r.fault(err, need, "")
 		}
-		var table metav1.Table
+		var table table
 		if err := json.Unmarshal(raw, &table); err != nil || table.Kind != "Table" {
 			return r.fault(fmt.Errorf("the server does not print %s as a table", resource), need, "")
 		}
 		r.mu.Lock()
 		for _, row := range table.Rows {
-			if err := r.row(resource, &table, row); err != nil {
+			if err := r.row(resource, table.ColumnDefinitions, row); err != nil {
 				r.opts.Log.Debug("row not read", "resource", resource, "err", err)
 				r.b.Gap(cluster.Gap{Need: need, Reason: err.Error()})
 			}
 		}
 		r.opts.Progress(resource, r.count)
 		r.mu.Unlock()
-		if opts.Continue = table.Continue; opts.Continue == "" {
+		if opts.Continue = table.Metadata.Continue; opts.Continue == "" {
 			break
 		}
 	}
@@ -57,27 +58,57 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 	return nil
 }
 
-func (r *reader) row(resource string, table *metav1.Table, row metav1.TableRow) error {
-	var m metav1.PartialObjectMetadata
-	if err := json.Unmarshal(row.Object.Raw, &m); err != nil || m.Name == "" {
+// A table is a metav1.Table whose rows hold metadata, and of managedFields nothing but the
+// names of keys, so that it is read in one go.
+type table struct {
+	metav1.TypeMeta
+	Metadata          metav1.ListMeta                `json:"metadata"`
+	ColumnDefinitions []metav1.TableColumnDefinition `json:"columnDefinitions"`
+	Rows              []row                          `json:"rows"`
+}
+
+type row struct {
+	Cells  []any `json:"cells"`
+	Object struct {
+		Metadata struct {
+			metav1.ObjectMeta
+			ManagedFields []managed `json:"managedFields"` // in place of ObjectMeta's
+		} `json:"metadata"`
+	} `json:"object"`
+}
+
+// A managed is an entry of metadata.managedFields: the fields that one manager set
+// (sigs.k8s.io/structured-merge-diff/fieldpath: "f:" begins a field).
+type managed struct {
+	Fields struct {
+		Data   map[string]struct{} `json:"f:data"`
+		String map[string]struct{} `json:"f:stringData"`
+		Binary map[string]struct{} `json:"f:binaryData"`
+	} `json:"fieldsV1"`
+}
+
+func (r *reader) row(resource string, columns []metav1.TableColumnDefinition, row row) error {
+	m := &row.Object.Metadata
+	if m.Name == "" {
 		return fmt.Errorf("a row of %s has no metadata", resource)
 	}
+	meta := m.ObjectMeta // a copy, which does not keep the page
 	keys := managedKeys(m.ManagedFields)
-	count, counted := number(cell(table, row, "Data"))
+	count, counted := number(cell(columns, row, "Data"))
 	known := counted && count == len(keys)
 	src := cluster.Source{Origin: "/api/v1/" + resource, ResourceVersion: m.ResourceVersion}
 	r.count++
 	if resource == "secrets" {
-		typ, _ := cell(table, row, "Type").(string)
-		r.b.AddSecret(&m.ObjectMeta, cluster.SecretFacts{Type: typ, Keys: keys, KeysKnown: known}, src)
+		typ, _ := cell(columns, row, "Type").(string)
+		r.b.AddSecret(&meta, cluster.SecretFacts{Type: typ, Keys: keys, KeysKnown: known}, src)
 		return nil
 	}
-	r.b.AddConfigMap(&m.ObjectMeta, cluster.ConfigMapFacts{Keys: keys, KeysKnown: known}, src)
+	r.b.AddConfigMap(&meta, cluster.ConfigMapFacts{Keys: keys, KeysKnown: known}, src)
 	return nil
 }
 
-func cell(table *metav1.Table, row metav1.TableRow, column string) any {
-	i := slices.IndexFunc(table.ColumnDefinitions, func(c metav1.TableColumnDefinition) bool { return c.Name == column })
+func cell(columns []metav1.TableColumnDefinition, row row, name string) any {
+	i := slices.IndexFunc(columns, func(c metav1.TableColumnDefinition) bool { return c.Name == name })
 	if i < 0 || i >= len(row.Cells) {
 		return nil
 	}
@@ -98,33 +129,18 @@ func number(v any) (int, bool) {
 }
 
 // managedKeys returns the keys of data, stringData and binaryData that any manager
-// set, sorted (sigs.k8s.io/structured-merge-diff/fieldpath: "f:" begins a field).
-func managedKeys(entries []metav1.ManagedFieldsEntry) []string {
-	seen := map[string]bool{}
+// set, sorted.
+func managedKeys(entries []managed) []string {
+	keys := []string{}
 	for _, e := range entries {
-		if e.FieldsV1 == nil {
-			continue
-		}
-		var fields struct {
-			Data   map[string]json.RawMessage `json:"f:data"`
-			String map[string]json.RawMessage `json:"f:stringData"`
-			Binary map[string]json.RawMessage `json:"f:binaryData"`
-		}
-		if json.Unmarshal(e.FieldsV1.GetRawBytes(), &fields) != nil {
-			continue
-		}
-		for _, m := range []map[string]json.RawMessage{fields.Data, fields.String, fields.Binary} {
+		for _, m := range []map[string]struct{}{e.Fields.Data, e.Fields.String, e.Fields.Binary} {
 			for k := range m {
-				if len(k) > 2 && k[:2] == "f:" {
-					seen[k[2:]] = true
+				if name, ok := strings.CutPrefix(k, "f:"); ok && name != "" {
+					keys = append(keys, name)
 				}
 			}
 		}
 	}
-	keys := make([]string, 0, len(seen))
-	for k := range seen {
-		keys = append(keys, k)
-	}
 	slices.Sort(keys)
-	return keys
+	return slices.Compact(keys)
 }
