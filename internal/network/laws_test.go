@@ -14,14 +14,22 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
-// table is all that a world says of all pairs of parties.
+// table is all that a world says of all pairs of parties. Of pods the matrix has to say
+// the same, also where not everything is known.
 func (n *naive) table(t testing.TB, w *World) map[string]Connections {
 	t.Helper()
 	out := map[string]Connections{}
 	parties := n.parties()
 	for _, a := range parties {
 		for _, b := range parties {
-			out[a.word()+" "+b.word()] = w.Connections(find(t, w, a.word()), find(t, w, b.word()))
+			from, to := find(t, w, a.word()), find(t, w, b.word())
+			c := w.Connections(from, to)
+			out[a.word()+" "+b.word()] = c
+			if x, y := w.classOfEnd(from), w.classOfEnd(to); x >= 0 && y >= 0 && from.Ref != to.Ref {
+				if m := w.Matrix().Between(int(x), int(y)); !m.Allowed.Equal(c.Allowed) || !m.Denied.Equal(c.Denied) {
+					t.Fatalf("%s to %s: allowed %s, denied %s; in the matrix %s and %s", from, to, c.Allowed, c.Denied, m.Allowed, m.Denied)
+				}
+			}
 		}
 	}
 	return out
