@@ -76,10 +76,10 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 		var failure string
 		for i, a := range conditions {
 			switch {
-			case a.value == celtypes.False:
-				return nil, nil, nil
 			case a.unknown != "":
 				met = unsure("match condition %s: %s", c.conditions.expressions[i].name, a.unknown)
+			case a.value == celtypes.False:
+				return nil, nil, nil
 			case a.err != nil && failure == "":
 				failure = a.err.Error()
 			}
@@ -124,12 +124,12 @@ func (c *compiled) evaluate(s *subject, p parameter) ([]decision, map[string]str
 			*d = decision{unknown: met.unknown}
 		}
 	}
-	// The annotations see the namespace whole (validator.go hands it on as it is), and an
-	// error in one refuses the request.
+	// The annotations see the namespace whole and no authorizer (validator.go hands them on
+	// so), and an error in one refuses the request.
 	if !c.annotations.any() {
 		return decisions, nil, nil
 	}
-	annotations, _, err := run(c.annotations, true, s.namespace, celconfig.RuntimeCELCostBudget)
+	annotations, _, err := run(c.annotations, false, s.namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
 		return allFailed(err, met), nil, nil
 	}

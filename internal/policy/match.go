@@ -40,17 +40,15 @@ func and(all ...belief) belief {
 }
 
 // matches reports whether an object's creation is what a policy or binding is for, as
-// Matcher.Matches in k8s.io/apiserver/pkg/admission/plugin/policy/matching decides.
+// Matcher.Matches in k8s.io/apiserver/pkg/admission/plugin/policy/matching decides: a
+// selector that is none is an error only for what the rules are for.
 func matches(m *admissionv1.MatchResources, s *subject) (belief, error) {
-	namespaces, err := selectsNamespace(m.NamespaceSelector, s)
-	if err != nil || namespaces.isNo() {
-		return namespaces, err
+	namespaces, noNamespaces := selectsNamespace(m.NamespaceSelector, s)
+	if noNamespaces == nil && namespaces.isNo() {
+		return namespaces, nil
 	}
-	objects, err := metav1.LabelSelectorAsSelector(m.ObjectSelector)
-	if err != nil {
-		return belief{}, fmt.Errorf("objectSelector: %w", err)
-	}
-	if !objects.Empty() && !objects.Matches(labels.Set(s.labels)) {
+	objects, noObjects := metav1.LabelSelectorAsSelector(m.ObjectSelector)
+	if noObjects == nil && !objects.Empty() && !objects.Matches(labels.Set(s.labels)) {
 		return known(false), nil
 	}
 	excluded := matchesRules(m.ExcludeResourceRules, m.MatchPolicy, s)
@@ -60,6 +58,14 @@ func matches(m *admissionv1.MatchResources, s *subject) (belief, error) {
 	included := known(true)
 	if len(m.ResourceRules) > 0 {
 		included = matchesRules(m.ResourceRules, m.MatchPolicy, s)
+	}
+	switch {
+	case included.isNo():
+		return included, nil
+	case noNamespaces != nil:
+		return belief{}, fmt.Errorf("namespaceSelector: %w", noNamespaces)
+	case noObjects != nil:
+		return belief{}, fmt.Errorf("objectSelector: %w", noObjects)
 	}
 	return and(included, namespaces, belief{so: excluded.unknown == "", unknown: excluded.unknown}), nil
 }
@@ -106,13 +112,15 @@ func (a inVersion) GetResource() schema.GroupVersionResource { return a.resource
 // selectsNamespace does as MatchNamespaceSelector in
 // k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace.
 func selectsNamespace(ls *metav1.LabelSelector, s *subject) (belief, error) {
-	selector, err := metav1.LabelSelectorAsSelector(ls)
-	if err != nil {
-		return belief{}, fmt.Errorf("namespaceSelector: %w", err)
-	}
 	namespace := s.attributes.GetNamespace()
+	if namespace == "" && s.attributes.GetResource().Resource != "namespaces" {
+		return known(true), nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(ls)
 	switch {
-	case selector.Empty(), namespace == "" && s.attributes.GetResource().Resource != "namespaces":
+	case err != nil:
+		return belief{}, err
+	case selector.Empty():
 		return known(true), nil
 	case s.isNamespace():
 		return known(selector.Matches(labels.Set(s.labels))), nil

@@ -108,6 +108,27 @@ func TestControls(t *testing.T) {
 				"  validations: [{expression: '!has(object.spec.hostNetwork)'}]\n" + bound,
 			want: "? pod shop/cart: match condition people: it rests on request.userInfo, which is not known here\n1 held\n",
 		},
+		"a condition that asks whether the sender has something is not met for want of a sender": {
+			in: shop + head + "  matchConditions: [{name: people, expression: \"has(request.userInfo.groups) && !('system:nodes' in request.userInfo.groups)\"}]\n" +
+				"  validations: [{expression: '!has(object.spec.hostNetwork)'}]\n" + bound,
+			want: "? pod shop/cart: match condition people: it rests on request.userInfo, which is not known here\n1 held\n",
+		},
+		"one that is not met whoever sends": {
+			in: shop + head + "  matchConditions: [{name: people, expression: \"has(request.userInfo.groups)\"}, {name: never, expression: 'false'}]\n" +
+				"  validations: [{expression: 'false'}]\n" + bound,
+			want: "2 held\n",
+		},
+		"an annotation has no authorizer": {
+			in: shop + head + "  auditAnnotations: [{key: a, valueExpression: \"authorizer.group('').resource('nodes').check('get').reason()\"}]\n" + bound,
+			want: "pod elsewhere/pay: binding b would deny it, as the policy cannot be evaluated: expression 'authorizer.group('').resource('nodes').check('get').reason()' resulted in error: no such attribute(s): authorizer\n" +
+				"pod shop/cart: binding b would deny it, as the policy cannot be evaluated: expression 'authorizer.group('').resource('nodes').check('get').reason()' resulted in error: no such attribute(s): authorizer\n0 held\n",
+		},
+		"a selector that is none is no matter of what the rules are not for": {
+			in: shop + strings.Replace(head, "resourceRules", "objectSelector: {matchExpressions: [{key: a, operator: Odd}]}\n    resourceRules", 1) +
+				"  validations: [{expression: 'false'}]\n" + bound,
+			want: "pod elsewhere/pay: would deny it, as the policy cannot be evaluated: objectSelector: \"Odd\" is not a valid label selector operator\n" +
+				"pod shop/cart: would deny it, as the policy cannot be evaluated: objectSelector: \"Odd\" is not a valid label selector operator\n0 held\n",
+		},
 		"what the sender may do": {
 			in:   shop + head + "  validations: [{expression: \"!has(object.spec.hostNetwork) || authorizer.group('').resource('nodes').check('get').allowed()\"}]\n" + bound,
 			want: "? pod shop/cart: it rests on what the sender of the request may do, which is not known here\n1 held\n",
