@@ -158,11 +158,12 @@ func absolute(path string) string {
 func foldersWith(root string, match func(string) bool) []string {
 	var found []string
 	// A folder that cannot be entered is reported when it is read.
-	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	// With a separator at its end a root that is a link is entered too.
+	_ = filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil //nolint:nilerr // see above
 		}
-		if path != root && strings.HasPrefix(d.Name(), ".") {
+		if filepath.Clean(path) != filepath.Clean(root) && strings.HasPrefix(d.Name(), ".") {
 			return filepath.SkipDir
 		}
 		if match(path) {

@@ -37,6 +37,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	yaml "go.yaml.in/yaml/v3"
+	kubectlyaml "sigs.k8s.io/yaml"
 
 	"github.com/bulwark-k8s/bulwark/internal/apiconfig"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -137,7 +138,9 @@ func NewReader(b *cluster.Builder, namespace string) *Reader {
 // Outcome returns what happened so far.
 func (r *Reader) Outcome() Outcome { return r.out }
 
-// ReadPath reads a file, or every .yaml, .yml and .json file below a folder.
+// ReadPath reads a file, or every .yaml, .yml and .json file below a folder. A link to a
+// file is read as kubectl apply -f does, once, where it stays in the folder: what leads
+// out of it may be anybody's file, and is a problem. Links to folders are not followed.
 // Only a path that does not exist is an error; what is wrong inside is in Outcome.
 func (r *Reader) ReadPath(ctx context.Context, root string) error {
 	info, err := os.Stat(root)
@@ -148,17 +151,28 @@ func (r *Reader) ReadPath(ctx context.Context, root string) error {
 		r.readFile(root, true)
 		return nil
 	}
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	top, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	if top, err = filepath.Abs(top); err != nil {
+		return err
+	}
+	read := map[string]bool{} // by where they are
+	var links []string
+	// With a separator at its end a root that is a link is walked.
+	err = filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		path = filepath.Clean(path)
 		if err != nil {
 			r.problem(path, 0, err)
 			return nil
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if path != root && strings.HasPrefix(name, ".") || r.Folder != nil && r.Folder(path) {
+			if path != filepath.Clean(root) && strings.HasPrefix(name, ".") || r.Folder != nil && r.Folder(path) {
 				return filepath.SkipDir // .git, .terraform
 			}
 			return nil
@@ -166,11 +180,56 @@ func (r *Reader) ReadPath(ctx context.Context, root string) error {
 		if name == ".bulwark.yaml" || r.File != nil && r.File(path) {
 			return nil // what may stand, and what was rendered
 		}
-		if d.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
+		if !slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name))) {
+			return nil
+		}
+		switch d.Type() {
+		case 0:
+			if rel, err := filepath.Rel(root, path); err == nil {
+				read[filepath.Join(top, rel)] = true
+			}
 			r.readFile(path, false)
+		case fs.ModeSymlink:
+			links = append(links, path)
+		default:
+			r.skip(path, 0, "it is no file")
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, path := range links {
+		r.follow(path, top, read)
+	}
+	return nil
+}
+
+// follow reads the file below the folder top that a link leads to.
+func (r *Reader) follow(path, top string, read map[string]bool) {
+	target, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		target, err = filepath.Abs(target)
+	}
+	if err != nil {
+		r.problem(path, 0, fmt.Errorf("it is a link: %w", err))
+		return
+	}
+	info, err := os.Stat(target)
+	inside, away := filepath.Rel(top, target)
+	switch {
+	case err != nil:
+		r.problem(path, 0, err)
+	case away != nil || !filepath.IsLocal(inside):
+		r.problem(path, 0, errors.New("it is a link that leads out of the folder: give the file itself"))
+	case info.IsDir():
+		r.skip(path, 0, "it is a link to a folder, which is not followed")
+	case !info.Mode().IsRegular():
+		r.skip(path, 0, "it is no file")
+	case !read[target]:
+		read[target] = true
+		r.readFile(path, false)
+	}
 }
 
 func (r *Reader) readFile(path string, asked bool) {
@@ -410,29 +469,24 @@ func toJSON(doc []byte, first int) ([]byte, layout, error) {
 	if node.Kind == 0 || len(node.Content) == 0 {
 		return nil, nil, nil
 	}
-	likeKubectl(&node)
-	// Decode checks duplicate keys and excessive aliasing.
-	var v any
-	err := node.Decode(&v)
+	if err := likeKubectl(&node); err != nil {
+		return nil, nil, orTemplate(doc, first, atLine(err, first, doc))
+	}
+	out, err := kubectlyaml.YAMLToJSON(doc)
 	if err != nil {
 		return nil, nil, orTemplate(doc, first, atLine(err, first, doc))
 	}
-	if v == nil {
+	if string(out) == "null" {
 		return nil, nil, nil
-	}
-	if v, err = stringKeys(v, ""); err != nil {
-		return nil, nil, orTemplate(doc, first, err)
-	}
-	out, err := json.Marshal(v)
-	if err != nil {
-		return nil, nil, err
 	}
 	return out, yamlLayout(node.Content[0], spots(doc, first)), nil
 }
 
 // likeKubectl gives scalars the types that they have for kubectl, whose YAML is older
-// (go.yaml.in/yaml/v2, resolve.go): yes and on are true, a date is a string.
-func likeKubectl(n *yaml.Node) {
+// (go.yaml.in/yaml/v2, resolve.go): yes and on are true, a date is a string. It refuses
+// what kubectl takes and a reader takes otherwise: a mapping that has a key twice, of
+// which the last one counts. The library would compare each key with each.
+func likeKubectl(n *yaml.Node) error {
 	if n.Kind == yaml.ScalarNode && n.Style == 0 {
 		if n.Tag == "!!timestamp" {
 			n.Tag = "!!str"
@@ -441,8 +495,43 @@ func likeKubectl(n *yaml.Node) {
 		}
 	}
 	for _, child := range n.Content {
-		likeKubectl(child)
+		if err := likeKubectl(child); err != nil {
+			return err
+		}
 	}
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	lines := make(map[string]int, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		key := n.Content[i]
+		name, err := keyName(resolve(key))
+		if err != nil {
+			return fmt.Errorf("line %d: %w", key.Line, err)
+		}
+		if before, twice := lines[name]; twice {
+			return fmt.Errorf("line %d: mapping key %q already defined at line %d", key.Line, name, before)
+		}
+		lines[name] = key.Line
+	}
+	return nil
+}
+
+// keyName is a key as kubectl writes it in JSON: 0x10 is "16" (sigs.k8s.io/yaml,
+// convertToJSONableObject).
+func keyName(key *yaml.Node) (string, error) {
+	if key.Kind == yaml.ScalarNode && key.Tag == "!!str" {
+		return key.Value, nil
+	}
+	var v any
+	if err := key.Decode(&v); err != nil {
+		return "", errors.New("a key is not what its tag says")
+	}
+	switch v.(type) {
+	case string, bool, int, int64, uint64, float64:
+		return fmt.Sprint(v), nil
+	}
+	return "", errors.New("a key is not a string")
 }
 
 // oldBools are the words that stopped to be booleans with YAML 1.2.
@@ -476,44 +565,6 @@ func isTemplate(doc []byte) bool {
 		}
 	}
 	return false
-}
-
-// stringKeys makes the keys 404 and true the strings "404" and "true", as kubectl does
-// (sigs.k8s.io/yaml, convertToJSONableObject).
-func stringKeys(v any, at string) (any, error) {
-	var err error
-	switch v := v.(type) {
-	case map[string]any:
-		for k, child := range v {
-			if v[k], err = stringKeys(child, strings.TrimPrefix(at+"."+k, ".")); err != nil {
-				return nil, err
-			}
-		}
-	case map[any]any:
-		m := make(map[string]any, len(v))
-		for k, child := range v {
-			switch k.(type) {
-			case string, bool, int, int64, uint64, float64:
-			default:
-				return nil, fmt.Errorf("%s: key %v is not a string", at, k)
-			}
-			name := fmt.Sprint(k)
-			if _, twice := m[name]; twice {
-				return nil, fmt.Errorf("%s: key %s stands in it twice", at, name)
-			}
-			if m[name], err = stringKeys(child, strings.TrimPrefix(at+"."+name, ".")); err != nil {
-				return nil, err
-			}
-		}
-		return m, nil
-	case []any:
-		for i := range v {
-			if v[i], err = stringKeys(v[i], at); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return v, nil
 }
 
 // oneLine makes a parser's message fit the rule of one clear line per fault.

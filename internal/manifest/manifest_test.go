@@ -139,7 +139,10 @@ func TestReadKeepsGoing(t *testing.T) {
 		"nothing":                          {in: "", problems: []string{"in: there is no Kubernetes object in it"}},
 		"a binary":                         {in: "\x7fELF\x00\x00", problems: []string{"in: the file is binary, want YAML or JSON"}},
 		"a number as a key":                {in: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  404: none\n", objects: []string{"configmap default/a"}},
-		"a number and its string as keys":  {in: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  0x10: none\n  \"16\": some\n", problems: []string{"in:1: data: key 16 stands in it twice"}},
+		"a number and its string as keys":  {in: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  0x10: none\n  \"16\": some\n", problems: []string{`in:6: mapping key "16" already defined at line 5`}},
+		"null as a key":                    {in: "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata:\n  ~: hunter2\n", problems: []string{"in:5: a key is not a string"}},
+		"a list as a key":                  {in: "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata:\n  [hunter2]: b\n", problems: []string{"in:5: a key is not a string"}},
+		"a merge that is written over":     {in: "x: &x {name: b}\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: *x\n  name: a\n", objects: []string{"pod default/a"}},
 		"a name that is a boolean":         {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: y}\n", problems: []string{"in:1: pod : json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string"}},
 		"a bomb of aliases":                {in: bomb(), problems: []string{"in:1: document contains excessive aliasing"}},
 		"a namespace by kubectl's default": {in: "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", objects: []string{"pod default/a"}},
@@ -250,6 +253,56 @@ func TestReadPath(t *testing.T) {
 	}
 }
 
+// Links are read as kubectl does, but not what is elsewhere.
+func TestReadPathLinks(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "in")
+	for name, text := range map[string]string{"in/a.yaml": pod("a"), "in/..data/b.yaml": pod("b"), "out/c.yaml": pod("c")} {
+		path := filepath.Join(top, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"in/again.yaml": "a.yaml", "in/b.yaml": "..data/b.yaml", "in/notes": "a.yaml",
+		"in/c.yaml": "../out/c.yaml", "in/gone.yaml": "gone", "in/loop.yaml": "loop.yaml", "in/folder.yaml": "..data", "link": "in",
+	} {
+		if err := os.Symlink(target, filepath.Join(top, name)); err != nil {
+			t.Skipf("links cannot be made here: %v", err)
+		}
+	}
+	for _, root := range []string{dir, dir + string(filepath.Separator), filepath.Join(top, "link")} {
+		b := cluster.NewBuilder("test", false)
+		r := NewReader(b, "")
+		if err := r.ReadPath(context.Background(), root); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range b.Snapshot().Objects() {
+			got = append(got, o.Ref.String()+" of "+filepath.Base(o.Source.Origin))
+		}
+		for _, p := range r.Outcome().Problems {
+			got = append(got, filepath.Base(p.File)+": "+p.Err.Error())
+		}
+		for _, s := range r.Outcome().Skipped {
+			got = append(got, filepath.Base(s.File)+" skipped: "+s.Why)
+		}
+		want := []string{
+			"pod shop/a of a.yaml", "pod shop/b of b.yaml",
+			"c.yaml: it is a link that leads out of the folder: give the file itself",
+			"gone.yaml: no such file or directory",
+			"loop.yaml: it is a link: EvalSymlinks: too many links",
+			"folder.yaml skipped: it is a link to a folder, which is not followed",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", root, diff)
+		}
+	}
+}
+
 // FuzzRead states what holds for any bytes: it ends, a document is an object or a
 // problem or skipped, every place is inside the input, and no value of a Secret stays.
 func FuzzRead(f *testing.F) {
@@ -317,6 +370,33 @@ func TestScalarsAreKubectls(t *testing.T) {
 				t.Errorf("%q is %s (%v) where it is plain, want %s", doc, fast, err, want)
 			}
 		}
+	}
+}
+
+// TestManyKeys: the time to read a mapping grows with its keys, not with their square,
+// which would be minutes here.
+func TestManyKeys(t *testing.T) {
+	for name, tt := range map[string]struct{ head, key string }{
+		"plain":  {"apiVersion: v1\nkind: ConfigMap\nmetadata: {}\ndata:\n", "  k%d: v\n"},
+		"beyond": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n", "  é%d: v\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text strings.Builder
+			text.WriteString(tt.head)
+			for i := range 1 << 17 {
+				fmt.Fprintf(&text, tt.key, i)
+			}
+			began := time.Now()
+			b := cluster.NewBuilder("test", false)
+			r := NewReader(b, "")
+			r.Read("in", strings.NewReader(text.String()))
+			if out := r.Outcome(); out.Documents != 1 {
+				t.Errorf("read %d documents (%v), want 1", out.Documents, out.Problems)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }
 

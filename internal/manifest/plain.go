@@ -162,6 +162,7 @@ func (p *plain) list(indent, depth int) *yaml.Node {
 
 func (p *plain) mapping(indent, depth int) *yaml.Node {
 	n := p.node(yaml.MappingNode, "!!map", "", &p.lines[p.next], p.lines[p.next].start)
+	var keys keys
 	for l := p.at(indent, false); l != nil; l = p.at(indent, false) {
 		colon := p.key(l)
 		if colon == 0 {
@@ -169,7 +170,7 @@ func (p *plain) mapping(indent, depth int) *yaml.Node {
 			break
 		}
 		name := p.text[l.start:colon]
-		if tagOf(name) != "!!str" || hasKey(n, name) {
+		if tagOf(name) != "!!str" || !keys.add(n, name) {
 			p.fail()
 			break
 		}
@@ -404,12 +405,30 @@ func decimal(text string) bool {
 	return strings.Trim(digits, "0123456789") == ""
 }
 
-// hasKey reports whether a mapping has a key already.
-func hasKey(n *yaml.Node, name string) bool {
-	for i := 0; i < len(n.Content); i += 2 {
-		if n.Content[i].Value == name {
-			return true
+// keys are the names of a mapping's keys, once there are too many to look through.
+type keys map[string]bool
+
+const fewKeys = 16
+
+// add reports whether a mapping has the key not yet.
+func (k *keys) add(n *yaml.Node, name string) bool {
+	if len(n.Content) < 2*fewKeys {
+		for i := 0; i < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				return false
+			}
+		}
+		return true
+	}
+	if *k == nil {
+		*k = make(keys, len(n.Content))
+		for i := 0; i < len(n.Content); i += 2 {
+			(*k)[n.Content[i].Value] = true
 		}
 	}
-	return false
+	if (*k)[name] {
+		return false
+	}
+	(*k)[name] = true
+	return true
 }

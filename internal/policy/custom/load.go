@@ -79,13 +79,17 @@ func (f *Fault) Unwrap() error { return f.Err }
 func Load(folder string, l policy.Language) ([]*Control, []error) {
 	var out []*Control
 	var faults []error
-	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+	root := folder
+	if info, err := os.Stat(root); err == nil && info.IsDir() {
+		root += string(filepath.Separator) // so that a folder that is a link is walked
+	}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != folder && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != root && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
 			return filepath.SkipDir
-		case !d.Type().IsRegular() || !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)):
+		case !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) || !isFile(path):
 			return nil
 		}
 		found, bad := parseFile(path, l)
@@ -106,6 +110,13 @@ func Load(folder string, l policy.Language) ([]*Control, []error) {
 		}
 	}
 	return out, faults
+}
+
+// isFile reports whether a path is a file or a link to one, as in a mounted ConfigMap. A
+// link that leads nowhere is one that cannot be read.
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
 }
 
 func parseFile(path string, l policy.Language) ([]*Control, []error) {

@@ -39,6 +39,36 @@ func TestSkeleton(t *testing.T) {
 	}
 }
 
+// TestLinks: a control is not forgotten because it is mounted as Kubernetes mounts a
+// ConfigMap, or because its folder is a link.
+func TestLinks(t *testing.T) {
+	top := t.TempDir()
+	data := filepath.Join(top, "mounted", "..data")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(data, "c.yaml"), []byte(Skeleton("shop.replicas")[0].Text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"mounted/c.yaml": "..data/c.yaml", "link": "mounted"} {
+		if err := os.Symlink(target, filepath.Join(top, name)); err != nil {
+			t.Skipf("links cannot be made here: %v", err)
+		}
+	}
+	for _, path := range []string{"mounted", "link", "mounted/c.yaml"} {
+		found, faults := Load(filepath.Join(top, path), policy.Stored())
+		if len(found) != 1 || len(faults) > 0 {
+			t.Errorf("%s: %d controls, faults %v, want 1 and none", path, len(found), faults)
+		}
+	}
+	if err := os.Symlink("gone", filepath.Join(top, "mounted", "d.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := Load(filepath.Join(top, "link"), policy.Stored()); len(faults) != 1 {
+		t.Errorf("faults %v, want that of the link that leads nowhere", faults)
+	}
+}
+
 // TestFaults: every fault is named with its place.
 func TestFaults(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
