@@ -25,7 +25,7 @@ type rule struct {
 	reason    string
 }
 
-var core = []string{"/internal/cluster", "/internal/control", "/internal/scan", "/internal/reach", "/internal/waiver", "/internal/compare", "/internal/podsec", "/internal/standard", "/internal/authz", "/internal/network", "/internal/rights", "/internal/apiresource", "/controls/"}
+var core = []string{"/internal/cluster", "/internal/control", "/internal/scan", "/internal/reach", "/internal/waiver", "/internal/compare", "/internal/podsec", "/internal/standard", "/internal/authz", "/internal/network", "/internal/segment", "/internal/flow", "/internal/rights", "/internal/apiresource", "/controls/"}
 
 var rules = []rule{
 	{core, []string{"k8s.io/client-go", "k8s.io/cli-runtime"}, "the core sees facts, never a client: read in internal/kube"},

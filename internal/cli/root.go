@@ -143,6 +143,7 @@ Exit codes: 0 clean, 1 could not run, 2 misuse, 3 broken at or above --fail-on,
 	root.AddCommand(
 		newScan(kubeFlags, streams),
 		newDiff(streams),
+		newNet(kubeFlags, streams),
 		newSnapshot(kubeFlags, streams),
 		newExplain(streams),
 		newControls(streams),

@@ -15,8 +15,10 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/network"
 	"github.com/bulwark-k8s/bulwark/internal/report"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/segment"
 	"github.com/bulwark-k8s/bulwark/internal/standard"
 )
 
@@ -45,6 +47,9 @@ type scanOptions struct {
 	everywhere bool
 	// needs are the facts to read from a cluster; nil means all.
 	needs []cluster.Need
+	// pictured: some report has a picture of the network, whose networks are here.
+	pictured bool
+	networks []report.Network
 	// clusterCA are the keys of the CA that the kubeconfig trusts.
 	clusterCA []string
 	// locate finds fields in the files that were read; nil where there were none.
@@ -168,6 +173,7 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	o.pictured = slices.ContainsFunc(outputs, func(out output[report.Format]) bool { return out.format.Name == "html" })
 	if err := o.nodes.check(paths); err != nil {
 		return err
 	}
@@ -255,9 +261,18 @@ func (o *scanOptions) catalogue() ([]*control.Control, error) {
 	return chosen, nil
 }
 
+// draw keeps what policies let through in a cluster, for reports that show it: where there
+// are pods, and policies were looked for.
+func (o *scanOptions) draw(s *cluster.Snapshot, name string) {
+	if o.pictured && len(s.Pods()) > 0 && s.Looked(cluster.NetworkPolicies) && s.Looked(cluster.Pods) {
+		grid := segment.NewView(s, network.Options{}).Grid(segment.Scope{})
+		o.networks = append(o.networks, report.Network{Cluster: name, Grid: grid})
+	}
+}
+
 // write makes every report.
 func (o *scanOptions) write(result *scan.Result, outputs []output[report.Format]) error {
-	options := report.Options{All: o.all, Locate: o.locate}
+	options := report.Options{All: o.all, Locate: o.locate, Networks: o.networks}
 	if o.locate != nil {
 		options.Text = new(lineReader).text
 	}

@@ -176,6 +176,7 @@ func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []
 		} else {
 			p.say("checking %d controls", len(all))
 			result = check(snapshot, all)
+			o.draw(snapshot, s.name)
 		}
 		if several {
 			result.Target = s.name

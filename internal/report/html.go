@@ -43,8 +43,9 @@ const (
 // printable; html/template escapes them.
 type (
 	page struct {
-		CSP           string
-		Style, Script template.HTML // whole elements, as the CSP's hashes want their exact bytes
+		CSP string
+		// Whole elements, as the CSP's hashes want their exact bytes.
+		Style, Script, NetStyle template.HTML
 
 		Target, ClusterVersion, Bulwark string
 		Live                            bool
@@ -71,6 +72,7 @@ type (
 		Blindness    []template.HTML // both in a few lines
 		Held, None   []*theme
 		Gaps         []gapView
+		Networks     []networkView
 		Capped       bool
 		Waived       []waivedView
 		Fixed        []string
@@ -157,8 +159,8 @@ func newPage(r *scan.Result, o Options) *page {
 	p := &page{
 		// The page needs no network and no form; were a stranger's text ever to
 		// become markup, it could load and run nothing.
-		CSP: fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; script-src 'sha256-%s'; base-uri 'none'; form-action 'none'",
-			digest(pageStyle), digest(pageScript)),
+		CSP: fmt.Sprintf("default-src 'none'; style-src %s; script-src 'sha256-%s'; base-uri 'none'; form-action 'none'",
+			styles(o), digest(pageScript)),
 		Style:  template.HTML("<style>" + pageStyle + "</style>"),    //nolint:gosec // our own file
 		Script: template.HTML("<script>" + pageScript + "</script>"), //nolint:gosec // our own file
 
@@ -216,6 +218,7 @@ func newPage(r *scan.Result, o Options) *page {
 			p.Fixed = append(p.Fixed, printable(past.Control+" "+past.Object.String()))
 		}
 	}
+	p.networks(o.Networks)
 	for _, g := range r.Gaps {
 		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(strings.TrimPrefix(g.Cluster+": ", ": ") + cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}

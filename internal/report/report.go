@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/segment"
 )
 
 // Options are what a format may be told.
@@ -26,8 +27,17 @@ type Options struct {
 	// Text returns a line of the file that an object was read from, without its end; nil
 	// where no file was read.
 	Text func(src cluster.Source, line int) (string, bool)
+	// Networks are what policies let through in each cluster that was read; only the page
+	// shows them.
+	Networks []Network
 	// Dir is the folder that files are told from where their paths are absolute.
 	Dir string
+}
+
+// A Network is what policies let through in one cluster.
+type Network struct {
+	Cluster string // where there are several
+	Grid    *segment.Grid
 }
 
 // A Format writes a Result in one way.
