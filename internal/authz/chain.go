@@ -304,6 +304,8 @@ var (
 	podCertificates  = gate{"PodCertificateRequest", 34, 0, 0}
 	trustBundles     = gate{"ClusterTrustBundle", 27, 0, 0}
 	deviceClaims     = gate{"DynamicResourceAllocation", 26, 34, 35}
+	execByCreate     = gate{"AuthorizePodWebsocketUpgradeCreatePermission", 35, 35, 0}
+	constrained      = gate{"ConstrainedImpersonation", 35, 36, 0}
 )
 
 // latest is the minor version that is assumed where none is known.

@@ -63,16 +63,6 @@ func Anonymous() User { return NewUser(anonymous) }
 // Node is a node's kubelet.
 func Node(name string) User { return NewUser(nodePrefix+name, nodes) }
 
-// account takes the user name of a service account apart.
-func account(user string) (namespace, name string, ok bool) {
-	rest, ok := strings.CutPrefix(user, accountPrefix)
-	if !ok {
-		return "", "", false
-	}
-	namespace, name, ok = strings.Cut(rest, ":")
-	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, ":")
-}
-
 // Attributes are what the API server decides by. Request fills them as it does.
 type Attributes struct {
 	User                                  User
