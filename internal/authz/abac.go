@@ -64,10 +64,10 @@ func abacActs(p *cluster.ABACPolicy, a *Attributes) bool {
 	return is(p.Namespace, a.Namespace) && is(p.Resource, a.Resource) && is(p.APIGroup, a.Group)
 }
 
-func (x *abac) holders(a *Attributes, out []Holder) []Holder {
+func (x *abac) holders(a *need, out []Holder) []Holder {
 	for i := range x.policies {
 		p := &x.policies[i]
-		if !abacActs(p, a) {
+		if !abacActs(p, &a.Attributes) {
 			continue
 		}
 		h := Holder{By: abacOrigin(p)}

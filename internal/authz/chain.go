@@ -29,7 +29,7 @@ const (
 type authorizer interface {
 	judge(a *Attributes) (opinion, Origin)
 	// holders and rules are as WhoCan and RulesFor, of this authorizer alone.
-	holders(a *Attributes, out []Holder) []Holder
+	holders(a *need, out []Holder) []Holder
 	rules(u *User, namespace string, out []Rule) []Rule
 }
 
@@ -78,7 +78,7 @@ func (w always) judge(*Attributes) (opinion, Origin) {
 	return none, Origin{}
 }
 
-func (w always) holders(_ *Attributes, out []Holder) []Holder {
+func (w always) holders(_ *need, out []Holder) []Holder {
 	if w {
 		for _, group := range []string{authenticated, unauthenticated} {
 			out = append(out, Holder{Subject: groupSubject(group), By: Origin{Authorizer: "AlwaysAllow"}})
@@ -121,7 +121,7 @@ func (o *outside) judge(a *Attributes) (opinion, Origin) {
 	return o.worst, o.by
 }
 
-func (o *outside) holders(a *Attributes, out []Holder) []Holder {
+func (o *outside) holders(a *need, out []Holder) []Holder {
 	return append(out, Holder{Unknown: true, By: o.by})
 }
 

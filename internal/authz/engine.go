@@ -209,11 +209,16 @@ type Engine struct {
 	chain    [][]authorizer
 	problems []Problem
 	notes    []string
+
+	// What Become looks at besides: pods and tokens of each account.
+	snapshot     *cluster.Snapshot
+	pods, tokens map[cluster.Subject][]string
 }
 
 // New indexes the Snapshot, in time and memory that grow with its size.
 func New(s *cluster.Snapshot, o Options) *Engine {
-	e := new(Engine)
+	e := &Engine{snapshot: s}
+	e.identitiesOf(s)
 	e.release = e.releaseOf(s, o)
 	if gaps := s.Gaps(append(slices.Clone(cluster.RBAC), cluster.Input)...); len(gaps) > 0 {
 		e.rbac.unread = gaps[0].String()
@@ -266,16 +271,21 @@ type Holder struct {
 // WhoCan returns everybody who may do it, in the order of the authorizers, the bindings and
 // their subjects; who has two grants is there twice.
 func (e *Engine) WhoCan(a Attributes) []Holder {
+	out := e.whoCan(need{Attributes: a})
+	for i := range out {
+		out[i].Means = means(out[i].Subject)
+	}
+	return out
+}
+
+func (e *Engine) whoCan(n need) []Holder {
 	out := []Holder{{Subject: groupSubject(masters), By: Origin{Authorizer: masters}}}
 	for i, chain := range e.chain {
 		for _, link := range chain {
 			if i == 0 || !slices.Contains(e.chain[0], link) {
-				out = link.holders(&a, out)
+				out = link.holders(&n, out)
 			}
 		}
-	}
-	for i := range out {
-		out[i].Means = means(out[i].Subject)
 	}
 	return out
 }

@@ -574,9 +574,9 @@ func nodeRules(r release) []rbacv1.PolicyRule {
 
 // holders adds the nodes that may do it: all of them as the group that they are in, or each
 // that the graph relates to it.
-func (n *nodeAuthorizer) holders(a *Attributes, out []Holder) []Holder {
+func (n *nodeAuthorizer) holders(a *need, out []Holder) []Holder {
 	by := Origin{Authorizer: "Node"}
-	switch ask := n.asks(a); ask {
+	switch ask := n.asks(&a.Attributes); ask {
 	case never:
 	case everyNode:
 		out = append(out, Holder{Subject: groupSubject(nodes), By: by})
@@ -591,8 +591,7 @@ func (n *nodeAuthorizer) holders(a *Attributes, out []Holder) []Holder {
 			}
 		}
 		for _, node := range candidates {
-			b := *a
-			b.User = Node(node)
+			b := a.By(Node(node))
 			switch says, by := n.judge(&b); says {
 			case allows:
 				out = append(out, Holder{Subject: userSubject(nodePrefix + node), By: by})

@@ -95,6 +95,22 @@ type sieved struct {
 type question struct {
 	*Attributes
 	verb, group, resource sieve
+	// names are others that will do; some says that any will.
+	names []string
+	some  bool
+}
+
+// allows is RuleAllows, for other names too.
+func (q *question) allows(rule *rbacv1.PolicyRule) bool {
+	if RuleAllows(rule, q.Attributes) {
+		return true
+	}
+	if len(rule.ResourceNames) == 0 || !q.some && !slices.ContainsFunc(q.names, func(name string) bool { return slices.Contains(rule.ResourceNames, name) }) {
+		return false
+	}
+	nameless := *rule
+	nameless.ResourceNames = nil
+	return RuleAllows(&nameless, q.Attributes)
 }
 
 func ask(a *Attributes) question {
@@ -148,7 +164,7 @@ func (r *role) allows(q *question) int {
 		return -1
 	}
 	for i := range r.rules {
-		if r.rules[i].lets(q) && RuleAllows(r.rules[i].rule, q.Attributes) {
+		if r.rules[i].lets(q) && q.allows(r.rules[i].rule) {
 			return i
 		}
 	}
@@ -328,8 +344,9 @@ func (s *grants) allow(q *question) (grant, int, bool) {
 }
 
 // holders adds whoever is bound to a role that allows the request.
-func (x *rbac) holders(a *Attributes, out []Holder) []Holder {
-	q := ask(a)
+func (x *rbac) holders(n *need, out []Holder) []Holder {
+	a, q := &n.Attributes, ask(&n.Attributes)
+	q.names, q.some = n.names, n.some
 	judged := map[*role]int{}
 	for _, namespace := range []string{"", a.Namespace} {
 		for _, b := range x.bindings[namespace] {
