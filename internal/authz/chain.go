@@ -356,8 +356,11 @@ func minor(version string) int {
 	if !ok {
 		return 0
 	}
-	digits, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(strings.TrimRight(digits, "+"))
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	n, err := strconv.Atoi(rest[:end])
 	if err != nil {
 		return 0
 	}
