@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -87,6 +88,22 @@ var bootstrapObjects []byte
 
 // bootstrapSource is how objects of the table say where they are from.
 var bootstrapSource = cluster.Source{Origin: fmt.Sprintf("Kubernetes v1.%d", latest)}
+
+// Builtin returns the rules of a ClusterRole that every cluster has, nil where it is none.
+func Builtin(clusterRole string) []rbacv1.PolicyRule { return builtin()[clusterRole] }
+
+// builtin are the rules once the roles for people are aggregated.
+var builtin = sync.OnceValue(func() map[string][]rbacv1.PolicyRule {
+	p := bootstrap()
+	p.aggregate(func(cluster.Ref, string, ...any) {})
+	out := map[string][]rbacv1.PolicyRule{}
+	for _, r := range p.roles {
+		if r.object.Kind == "ClusterRole" {
+			out[r.object.Name] = r.rules
+		}
+	}
+	return out
+})
 
 // bootstrap decodes the table.
 func bootstrap() *policy {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -201,5 +202,5 @@ func ruleText(by authz.Origin) string {
 	if by.Rule >= len(rules) {
 		return ""
 	}
-	return authz.Describe(rules[by.Rule : by.Rule+1])
+	return grant.Describe(rules[by.Rule : by.Rule+1])
 }

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
@@ -201,7 +201,7 @@ func (a *powers) of(p *cluster.PodSpec) string {
 		return ""
 	}
 	account := p.ServiceAccount()
-	for _, sub := range authz.Identities(p.Namespace(), account) {
+	for _, sub := range grant.Identities(p.Namespace(), account) {
 		if may := a.subject(sub); may != "" {
 			return fmt.Sprintf("serviceaccount %s/%s %s", p.Namespace(), account, may)
 		}
@@ -217,7 +217,7 @@ func (a *powers) subject(sub cluster.Subject) string {
 				continue
 			}
 			if does := a.role(b); does != "" {
-				may = "may " + does + " " + authz.Scope(b)
+				may = "may " + does + " " + grant.Scope(b)
 				break
 			}
 		}
@@ -233,12 +233,12 @@ func (a *powers) role(b *cluster.Binding) string {
 	}
 	does, ok := a.byRole[key]
 	if !ok {
-		rules := authz.Rules(b)
+		rules := grant.Rules(b)
 		for _, power := range strong {
 			if power.wide && !key.wide {
 				continue
 			}
-			if _, ok := authz.AllowsAny(rules, power.acts...); ok {
+			if _, ok := grant.AllowsAny(rules, power.acts...); ok {
 				does = power.does
 				break
 			}
@@ -253,17 +253,17 @@ func (a *powers) role(b *cluster.Binding) string {
 var strong = []struct {
 	does string
 	wide bool // counts only in the whole cluster
-	acts []authz.Act
+	acts []grant.Act
 }{
-	{"do everything", true, []authz.Act{{Verb: "*", Group: "*", Resource: "*"}}},
-	{"read secrets", false, authz.ReadSecrets},
-	{"make pods", false, append(authz.Acts("", []string{"create"}, []string{"pods"}),
-		authz.Acts("apps", authz.Write, []string{"deployments", "daemonsets", "statefulsets"})...)},
-	{"run commands in pods", false, authz.Acts("", []string{"create"}, []string{"pods/exec", "pods/attach"})},
-	{"make tokens of accounts", false, authz.Acts("", []string{"create"}, []string{"serviceaccounts/token"})},
-	{"impersonate", true, authz.Acts("", []string{"impersonate"}, []string{"users", "groups", "serviceaccounts"})},
-	{"give itself rights", true, authz.Acts(rbacv1.GroupName, []string{"escalate", "bind"}, []string{"clusterroles"})},
-	{"run commands through kubelets", true, authz.Acts("", []string{"get", "create"}, []string{"nodes/proxy"})},
+	{"do everything", true, []grant.Act{{Verb: "*", Group: "*", Resource: "*"}}},
+	{"read secrets", false, grant.ReadSecrets},
+	{"make pods", false, append(grant.Acts("", []string{"create"}, []string{"pods"}),
+		grant.Acts("apps", grant.Write, []string{"deployments", "daemonsets", "statefulsets"})...)},
+	{"run commands in pods", false, grant.Acts("", []string{"create"}, []string{"pods/exec", "pods/attach"})},
+	{"make tokens of accounts", false, grant.Acts("", []string{"create"}, []string{"serviceaccounts/token"})},
+	{"impersonate", true, grant.Acts("", []string{"impersonate"}, []string{"users", "groups", "serviceaccounts"})},
+	{"give itself rights", true, grant.Acts(rbacv1.GroupName, []string{"escalate", "bind"}, []string{"clusterroles"})},
+	{"run commands through kubelets", true, grant.Acts("", []string{"get", "create"}, []string{"nodes/proxy"})},
 }
 
 // unbound finds the roles that nobody holds: by no binding, and by no aggregation into

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -72,9 +72,9 @@ func TestFromABAC(t *testing.T) {
 			for _, o := range objects {
 				switch r := o.(type) {
 				case *rbacv1.Role:
-					roles = append(roles, fmt.Sprintf("Role %s: %s", r.Name, authz.Describe(r.Rules)))
+					roles = append(roles, fmt.Sprintf("Role %s: %s", r.Name, grant.Describe(r.Rules)))
 				case *rbacv1.ClusterRole:
-					roles = append(roles, fmt.Sprintf("ClusterRole %s: %s", r.Name, authz.Describe(r.Rules)))
+					roles = append(roles, fmt.Sprintf("ClusterRole %s: %s", r.Name, grant.Describe(r.Rules)))
 				}
 			}
 			for _, r := range rest {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bulwark-k8s/bulwark/internal/auditlog"
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -74,7 +75,7 @@ func lines(s *Subject) []string {
 	var out []string
 	for namespace, set := range s.Rights() {
 		for _, rule := range set.Rules() {
-			out = append(out, fmt.Sprintf("[%s] %s", namespace, authz.Describe([]rbacv1.PolicyRule{rule})))
+			out = append(out, fmt.Sprintf("[%s] %s", namespace, grant.Describe([]rbacv1.PolicyRule{rule})))
 		}
 	}
 	slices.Sort(out)

@@ -9,7 +9,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -219,7 +219,7 @@ func (j *judge) granted(id *Identity) {
 			switch {
 			case b.Role == nil:
 				text += ", which does not exist"
-			case b.Namespace == "" && authz.Everything(rules):
+			case b.Namespace == "" && grant.Everything(rules):
 				id.Everything = true
 				text = "everything, by " + text + "; revoked by removing " + b.Object.Ref.String()
 			default:
@@ -254,7 +254,7 @@ func inWords(rules []rbacv1.PolicyRule) string {
 			for _, verb := range r.Verbs {
 				switch verb {
 				case "get", "list", "watch":
-					if !authz.Allows(r, authz.Act{Verb: verb, Resource: "secrets"}) || resource != "secrets" { // strongest says it
+					if !grant.Allows(r, grant.Act{Verb: verb, Resource: "secrets"}) || resource != "secrets" { // strongest says it
 						add(&reads, resourceOf(r, resource))
 					}
 				case "create", "update", "patch", "delete", "deletecollection", "*":
@@ -307,17 +307,17 @@ func strongest(rules []rbacv1.PolicyRule) []string {
 	var out []string
 	for _, p := range []struct {
 		words string
-		acts  []authz.Act
+		acts  []grant.Act
 	}{
-		{"reads Secrets", authz.ReadSecrets},
-		{"impersonates users", []authz.Act{{Verb: "impersonate", Resource: "users"}, {Verb: "impersonate", Resource: "groups"}}},
-		{"gives rights that it has not", []authz.Act{
+		{"reads Secrets", grant.ReadSecrets},
+		{"impersonates users", []grant.Act{{Verb: "impersonate", Resource: "users"}, {Verb: "impersonate", Resource: "groups"}}},
+		{"gives rights that it has not", []grant.Act{
 			{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles"}, {Verb: "bind", Group: rbacv1.GroupName, Resource: "clusterroles"},
 		}},
-		{"runs commands on nodes", []authz.Act{{Verb: "create", Resource: "nodes/proxy"}, {Verb: "*", Resource: "nodes/proxy"}}},
-		{"approves certificates", []authz.Act{{Verb: "approve", Group: "certificates.k8s.io", Resource: "signers"}}},
+		{"runs commands on nodes", []grant.Act{{Verb: "create", Resource: "nodes/proxy"}, {Verb: "*", Resource: "nodes/proxy"}}},
+		{"approves certificates", []grant.Act{{Verb: "approve", Group: "certificates.k8s.io", Resource: "signers"}}},
 	} {
-		if _, ok := authz.AllowsAny(rules, p.acts...); ok {
+		if _, ok := grant.AllowsAny(rules, p.acts...); ok {
 			out = append(out, p.words)
 		}
 	}

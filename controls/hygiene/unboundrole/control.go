@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -27,8 +28,8 @@ var Control = &control.Control{
 	Doc:      doc,
 }
 
-var powers = slices.Concat(authz.ReadSecrets, authz.Acts("", []string{"create"}, []string{"pods", "pods/exec"}),
-	authz.Acts("rbac.authorization.k8s.io", []string{"bind", "escalate"}, []string{"roles", "clusterroles"}))
+var powers = slices.Concat(grant.ReadSecrets, grant.Acts("", []string{"create"}, []string{"pods", "pods/exec"}),
+	grant.Acts("rbac.authorization.k8s.io", []string{"bind", "escalate"}, []string{"roles", "clusterroles"}))
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	if !s.Live {
@@ -43,7 +44,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			continue
 		}
 		v := r.Object(o)
-		if act, ok := authz.AllowsAny(cluster.Rules(o), powers...); ok && !bound[o] {
+		if act, ok := grant.AllowsAny(cluster.Rules(o), powers...); ok && !bound[o] {
 			v.Broken("bindings", "none", "no role that nobody needs").Because("it allows %s on %s", act.Verb, act.Resource)
 		}
 	}

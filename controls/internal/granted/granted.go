@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -25,7 +26,7 @@ func To(s *cluster.Snapshot, r *control.Report, subjects []cluster.Subject, judg
 		}
 		switch {
 		case len(who) == 0:
-		case b.Role != nil || authz.Rules(b) != nil:
+		case b.Role != nil || grant.Rules(b) != nil:
 			judge(v, b, strings.Join(who, ", "))
 		case !s.Live && !authz.Default(b.Object):
 			v.Unknown("roleRef", "the role "+b.RoleRef.Name+" is not in this input")

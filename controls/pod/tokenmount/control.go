@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
@@ -67,7 +68,7 @@ func got(p *cluster.PodSpec) string {
 // has: what Kubernetes itself binds to the groups of all accounts needs no token.
 func grants(s *cluster.Snapshot, namespace, name string) []cluster.Ref {
 	var out []cluster.Ref
-	for b := range authz.Bindings(s, namespace, name) {
+	for b := range grant.Bindings(s, namespace, name) {
 		if !authz.Default(b.Object) {
 			out = append(out, b.Object.Ref)
 		}

@@ -4,7 +4,7 @@ package accounttokens
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Programs, "serviceaccounts/token limited by resourceNames",
-		authz.Act{Verb: "create", Resource: "serviceaccounts/token"})
+	grant.Judge(s, r, grant.Programs, "serviceaccounts/token limited by resourceNames",
+		grant.Act{Verb: "create", Resource: "serviceaccounts/token"})
 }

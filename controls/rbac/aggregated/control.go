@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -28,30 +29,30 @@ var Control = &control.Control{
 // A level is one of the roles for people, by the label that adds a role's rules to it.
 type level struct {
 	label, role string
-	beyond      []authz.Act
+	beyond      []grant.Act
 }
 
 // levels say what each role is not to have. Labels of view reach edit and admin too, as
 // edit is made of view's rules, so the first that fits is named.
 var levels = []level{
-	{"rbac.authorization.k8s.io/aggregate-to-view", "view", slices.Concat(authz.ReadSecrets, running, leading)},
+	{"rbac.authorization.k8s.io/aggregate-to-view", "view", slices.Concat(grant.ReadSecrets, running, leading)},
 	{"rbac.authorization.k8s.io/aggregate-to-edit", "edit", leading},
 	{"rbac.authorization.k8s.io/aggregate-to-admin", "admin", leading},
 }
 
 // running are the acts that put code of one's own into the namespace.
 var running = slices.Concat(
-	authz.Acts("", []string{"create"}, []string{"pods", "pods/exec", "pods/attach", "serviceaccounts/token"}),
-	authz.Acts("apps", authz.Write, []string{"deployments", "daemonsets", "statefulsets"}),
-	authz.Acts("batch", authz.Write, []string{"jobs", "cronjobs"}),
+	grant.Acts("", []string{"create"}, []string{"pods", "pods/exec", "pods/attach", "serviceaccounts/token"}),
+	grant.Acts("apps", grant.Write, []string{"deployments", "daemonsets", "statefulsets"}),
+	grant.Acts("batch", grant.Write, []string{"jobs", "cronjobs"}),
 )
 
 // leading are the acts that lead out of the namespace.
 var leading = slices.Concat(
-	authz.Acts("rbac.authorization.k8s.io", []string{"escalate", "bind"}, []string{"roles", "clusterroles"}),
-	authz.Acts("", []string{"impersonate"}, []string{"users", "groups"}),
-	authz.Acts("", []string{"update", "patch"}, []string{"namespaces"}),
-	authz.Acts("discovery.k8s.io", authz.Write, []string{"endpointslices"}),
+	grant.Acts("rbac.authorization.k8s.io", []string{"escalate", "bind"}, []string{"roles", "clusterroles"}),
+	grant.Acts("", []string{"impersonate"}, []string{"users", "groups"}),
+	grant.Acts("", []string{"update", "patch"}, []string{"namespaces"}),
+	grant.Acts("discovery.k8s.io", grant.Write, []string{"endpointslices"}),
 )
 
 func check(s *cluster.Snapshot, r *control.Report) {
@@ -64,7 +65,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			if role.Meta.Labels[l.label] != "true" {
 				continue
 			}
-			if act, ok := authz.AllowsAny(cluster.Rules(role), l.beyond...); ok {
+			if act, ok := grant.AllowsAny(cluster.Rules(role), l.beyond...); ok {
 				v.Broken("metadata.labels["+l.label+"]", "true", "not set").
 					Because("everybody with the role %s may %s %s", l.role, act.Verb, act.Resource).
 					Remove("metadata.labels[" + l.label + "]")

@@ -8,7 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/controls/internal/granted"
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -38,7 +38,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		if what := opens(b); what != "" {
 			v.Broken("subjects", who, "nobody who does not log in").
 				Because("it lets them %s", what).
-				Through(authz.Via(b)[1])
+				Through(grant.Via(b)[1])
 		}
 	})
 }
@@ -53,20 +53,20 @@ var strangers = []cluster.Subject{
 // CA that a joining node needs (kubeadm:bootstrap-signer-clusterinfo). The rules count
 // and not the names, for anybody may add a rule to a role.
 func opens(b *cluster.Binding) string {
-	rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), func(rule rbacv1.PolicyRule) bool {
+	rules := slices.DeleteFunc(slices.Clone(grant.Rules(b)), func(rule rbacv1.PolicyRule) bool {
 		return isPublic(rule) || b.Namespace == "kube-public" && isClusterInfo(rule)
 	})
-	where := authz.Scope(b)
+	where := grant.Scope(b)
 	switch {
 	case len(rules) == 0:
 		return ""
-	case authz.Everything(rules):
+	case grant.Everything(rules):
 		return "do everything " + where
 	}
-	if act, ok := authz.AllowsAny(rules, slices.Concat(authz.ReadSecrets, authz.WriteSecrets)...); ok {
+	if act, ok := grant.AllowsAny(rules, slices.Concat(grant.ReadSecrets, grant.WriteSecrets)...); ok {
 		return act.Verb + " secrets " + where
 	}
-	return authz.Describe(rules) + " " + where
+	return grant.Describe(rules) + " " + where
 }
 
 func isPublic(rule rbacv1.PolicyRule) bool {

@@ -4,7 +4,7 @@ package apiservices
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "update and patch of one by resourceNames",
-		authz.Acts("apiregistration.k8s.io", authz.Write, []string{"apiservices"})...)
+	grant.Judge(s, r, grant.Beyond, "update and patch of one by resourceNames",
+		grant.Acts("apiregistration.k8s.io", grant.Write, []string{"apiservices"})...)
 }

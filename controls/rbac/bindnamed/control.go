@@ -7,7 +7,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -30,8 +30,8 @@ var Control = &control.Control{
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	const group = "rbac.authorization.k8s.io"
-	acts := authz.Acts(group, []string{"bind", "escalate"}, []string{"clusterroles"})
-	for _, g := range authz.Grants(s) {
+	acts := grant.Acts(group, []string{"bind", "escalate"}, []string{"clusterroles"})
+	for _, g := range grant.Grants(s) {
 		v := r.Object(g.Object)
 		rules := cluster.Rules(g.Role)
 		for i := range rules {
@@ -42,7 +42,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			}
 			name := rule.ResourceNames[j]
 			rule.ResourceNames = nil
-			if act, ok := authz.AllowsAny([]rbacv1.PolicyRule{rule}, acts...); ok {
+			if act, ok := grant.AllowsAny([]rbacv1.PolicyRule{rule}, acts...); ok {
 				g.Report(v, i, act.Verb+" on "+name, "no role that may do everything", g.Bindings)
 			}
 		}
@@ -52,5 +52,5 @@ func check(s *cluster.Snapshot, r *control.Report) {
 // powerful reports whether a ClusterRole may do everything.
 func powerful(s *cluster.Snapshot, name string) bool {
 	role := s.Get(cluster.Ref{Kind: "ClusterRole", Name: name})
-	return name == "cluster-admin" || role != nil && authz.Everything(cluster.Rules(role))
+	return name == "cluster-admin" || role != nil && grant.Everything(cluster.Rules(role))
 }

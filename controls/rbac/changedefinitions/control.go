@@ -4,7 +4,7 @@ package changedefinitions
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "definitions named by resourceNames, and create for who installs operators",
-		authz.Acts("apiextensions.k8s.io", []string{"update", "patch", "delete", "deletecollection"}, []string{"customresourcedefinitions"})...)
+	grant.Judge(s, r, grant.Beyond, "definitions named by resourceNames, and create for who installs operators",
+		grant.Acts("apiextensions.k8s.io", []string{"update", "patch", "delete", "deletecollection"}, []string{"customresourcedefinitions"})...)
 }

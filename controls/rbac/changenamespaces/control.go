@@ -4,7 +4,7 @@ package changenamespaces
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Anywhere, "get and list, or one namespace by resourceNames",
-		authz.Acts("", []string{"update", "patch"}, []string{"namespaces"})...)
+	grant.Judge(s, r, grant.Anywhere, "get and list, or one namespace by resourceNames",
+		grant.Acts("", []string{"update", "patch"}, []string{"namespaces"})...)
 }

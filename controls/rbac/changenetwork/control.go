@@ -4,7 +4,7 @@ package changenetwork
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "a RoleBinding in each namespace that needs it",
-		authz.Acts("networking.k8s.io", []string{"create", "update", "patch", "delete", "deletecollection"}, []string{"networkpolicies"})...)
+	grant.Judge(s, r, grant.Beyond, "a RoleBinding in each namespace that needs it",
+		grant.Acts("networking.k8s.io", []string{"create", "update", "patch", "delete", "deletecollection"}, []string{"networkpolicies"})...)
 }

@@ -4,7 +4,7 @@ package changenodes
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "get and list, or one node by resourceNames",
-		authz.Acts("", []string{"create", "update", "patch", "delete"}, []string{"nodes", "nodes/status"})...)
+	grant.Judge(s, r, grant.Beyond, "get and list, or one node by resourceNames",
+		grant.Acts("", []string{"create", "update", "patch", "delete"}, []string{"nodes", "nodes/status"})...)
 }

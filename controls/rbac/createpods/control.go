@@ -5,7 +5,7 @@ import (
 	_ "embed"
 	"strings"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -37,10 +37,10 @@ func createsPods(f *control.Finding) bool {
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", authz.Write, []string{"replicationcontrollers"})
+	acts := grant.Acts("", grant.Write, []string{"replicationcontrollers"})
 	// A pod's image is about all of it that can be changed, and running it anew is enough.
-	acts = append(acts, authz.Act{Verb: "create", Resource: "pods"}, authz.Act{Verb: "patch", Resource: "pods"}, authz.Act{Verb: "update", Resource: "pods"})
-	acts = append(acts, authz.Acts("apps", authz.Write, []string{"deployments", "daemonsets", "statefulsets", "replicasets"})...)
-	acts = append(acts, authz.Acts("batch", authz.Write, []string{"jobs", "cronjobs"})...)
-	authz.Judge(s, r, authz.Beyond, "a RoleBinding in each namespace that needs it", acts...)
+	acts = append(acts, grant.Act{Verb: "create", Resource: "pods"}, grant.Act{Verb: "patch", Resource: "pods"}, grant.Act{Verb: "update", Resource: "pods"})
+	acts = append(acts, grant.Acts("apps", grant.Write, []string{"deployments", "daemonsets", "statefulsets", "replicasets"})...)
+	acts = append(acts, grant.Acts("batch", grant.Write, []string{"jobs", "cronjobs"})...)
+	grant.Judge(s, r, grant.Beyond, "a RoleBinding in each namespace that needs it", acts...)
 }

@@ -4,7 +4,7 @@ package createvolumes
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "a provisioner's own account, or none",
-		authz.Act{Verb: "create", Resource: "persistentvolumes"})
+	grant.Judge(s, r, grant.Beyond, "a provisioner's own account, or none",
+		grant.Act{Verb: "create", Resource: "persistentvolumes"})
 }

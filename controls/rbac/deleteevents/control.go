@@ -4,7 +4,7 @@ package deleteevents
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,7 +26,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", []string{"delete", "deletecollection"}, []string{"events"})
-	acts = append(acts, authz.Acts("events.k8s.io", []string{"delete", "deletecollection"}, []string{"events"})...)
-	authz.Judge(s, r, authz.Anywhere, "no delete", acts...)
+	acts := grant.Acts("", []string{"delete", "deletecollection"}, []string{"events"})
+	acts = append(acts, grant.Acts("events.k8s.io", []string{"delete", "deletecollection"}, []string{"events"})...)
+	grant.Judge(s, r, grant.Anywhere, "no delete", acts...)
 }

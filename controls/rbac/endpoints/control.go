@@ -4,7 +4,7 @@ package endpoints
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,7 +26,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", authz.Write, []string{"endpoints"})
-	acts = append(acts, authz.Acts("discovery.k8s.io", authz.Write, []string{"endpointslices"})...)
-	authz.Judge(s, r, authz.Anywhere, "none, or one by resourceNames", acts...)
+	acts := grant.Acts("", grant.Write, []string{"endpoints"})
+	acts = append(acts, grant.Acts("discovery.k8s.io", grant.Write, []string{"endpointslices"})...)
+	grant.Judge(s, r, grant.Anywhere, "none, or one by resourceNames", acts...)
 }

@@ -4,7 +4,7 @@ package escalate
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -27,6 +27,6 @@ var Control = &control.Control{
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	const group = "rbac.authorization.k8s.io"
-	authz.Judge(s, r, authz.Anywhere, "no escalate, and bind limited by resourceNames",
-		authz.Acts(group, []string{"escalate", "bind"}, []string{"clusterroles", "roles"})...)
+	grant.Judge(s, r, grant.Anywhere, "no escalate, and bind limited by resourceNames",
+		grant.Acts(group, []string{"escalate", "bind"}, []string{"clusterroles", "roles"})...)
 }

@@ -8,7 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/controls/internal/granted"
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -31,10 +31,10 @@ var Control = &control.Control{
 
 func check(s *cluster.Snapshot, r *control.Report) {
 	granted.To(s, r, all, func(v *control.Verdict, b *cluster.Binding, who string) {
-		if rules := slices.DeleteFunc(slices.Clone(authz.Rules(b)), isForAll); len(rules) > 0 {
+		if rules := slices.DeleteFunc(slices.Clone(grant.Rules(b)), isForAll); len(rules) > 0 {
 			v.Broken("subjects", who, "the accounts that need it").
-				Because("it lets every one of them %s %s", authz.Describe(rules), authz.Scope(b)).
-				Through(authz.Via(b)[1])
+				Because("it lets every one of them %s %s", grant.Describe(rules), grant.Scope(b)).
+				Through(grant.Via(b)[1])
 		}
 	})
 }

@@ -4,7 +4,7 @@ package flowcontrol
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Anywhere, "no change of queues",
-		authz.Acts("flowcontrol.apiserver.k8s.io", append([]string{"delete"}, authz.Write...), []string{"flowschemas", "prioritylevelconfigurations"})...)
+	grant.Judge(s, r, grant.Anywhere, "no change of queues",
+		grant.Acts("flowcontrol.apiserver.k8s.io", append([]string{"delete"}, grant.Write...), []string{"flowschemas", "prioritylevelconfigurations"})...)
 }

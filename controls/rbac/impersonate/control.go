@@ -4,7 +4,7 @@ package impersonate
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,11 +26,11 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", []string{"impersonate"}, []string{"users", "groups", "serviceaccounts"})
+	acts := grant.Acts("", []string{"impersonate"}, []string{"users", "groups", "serviceaccounts"})
 	// The constrained form (v1.35) names the identity in one rule and the act in another;
 	// without names the identity is anybody all the same.
-	acts = append(acts, authz.Acts("authentication.k8s.io",
+	acts = append(acts, grant.Acts("authentication.k8s.io",
 		[]string{"impersonate:user-info", "impersonate:serviceaccount", "impersonate:arbitrary-node"},
 		[]string{"users", "groups", "serviceaccounts", "nodes"})...)
-	authz.Judge(s, r, authz.Anywhere, "impersonation limited by resourceNames", acts...)
+	grant.Judge(s, r, grant.Anywhere, "impersonation limited by resourceNames", acts...)
 }

@@ -7,7 +7,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -35,10 +35,10 @@ var rulers = []string{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", []string{"impersonate"}, []string{"users", "groups"})
+	acts := grant.Acts("", []string{"impersonate"}, []string{"users", "groups"})
 	// The constrained form of v1.35 (k8s.io/apiserver/pkg/endpoints/filters/impersonation/mode.go).
-	acts = append(acts, authz.Acts("authentication.k8s.io", []string{"impersonate:user-info"}, []string{"users", "groups"})...)
-	for _, g := range authz.Grants(s) {
+	acts = append(acts, grant.Acts("authentication.k8s.io", []string{"impersonate:user-info"}, []string{"users", "groups"})...)
+	for _, g := range grant.Grants(s) {
 		v := r.Object(g.Object)
 		rules := cluster.Rules(g.Role)
 		for i := range rules {
@@ -49,7 +49,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			}
 			name := rule.ResourceNames[j]
 			rule.ResourceNames = nil
-			if _, ok := authz.AllowsAny([]rbacv1.PolicyRule{rule}, acts...); !ok {
+			if _, ok := grant.AllowsAny([]rbacv1.PolicyRule{rule}, acts...); !ok {
 				continue
 			}
 			var bindings []*cluster.Binding

@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -36,7 +37,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		if slices.Contains(b.Subjects, cluster.Subject{Kind: rbacv1.GroupKind, Name: "system:masters"}) {
 			v.Broken("subjects", "group system:masters", "a group of your own").
 				Because("its members may do everything already, and deleting this binding takes nothing from them").
-				Through(authz.Via(b)[1])
+				Through(grant.Via(b)[1])
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -31,7 +32,7 @@ var Control = &control.Control{
 func check(s *cluster.Snapshot, r *control.Report) {
 	for _, b := range s.Bindings() {
 		v := r.Object(b.Object)
-		if !s.Live || authz.Default(b.Object) || len(authz.Rules(b)) == 0 {
+		if !s.Live || authz.Default(b.Object) || len(grant.Rules(b)) == 0 {
 			continue // files are a part of a cluster; what is not there may be elsewhere
 		}
 		for i, sub := range b.Subjects {
@@ -39,8 +40,8 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				continue
 			}
 			v.Broken(fmt.Sprintf("subjects[%d]", i), sub.String()+", which does not exist", "an account that exists").
-				Because("whoever makes it gets %s %s", b.RoleRef.Name, authz.Scope(b)).
-				Through(authz.Via(b)[1])
+				Because("whoever makes it gets %s %s", b.RoleRef.Name, grant.Scope(b)).
+				Through(grant.Via(b)[1])
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -31,7 +32,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		if !s.Live || b.Role != nil || len(b.Subjects) == 0 || authz.Default(b.Object) {
 			continue // files are a part of a cluster; what is not there may be elsewhere
 		}
-		v.Broken("roleRef", authz.Via(b)[1].String()+", which does not exist", "a role that exists").
-			Because("whoever makes it decides what %s", authz.Holders([]*cluster.Binding{b})+" may do")
+		v.Broken("roleRef", grant.Via(b)[1].String()+", which does not exist", "a role that exists").
+			Because("whoever makes it decides what %s", grant.Holders([]*cluster.Binding{b})+" may do")
 	}
 }

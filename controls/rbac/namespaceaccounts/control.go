@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -36,13 +37,13 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		v := r.Object(b.Object)
 		for _, sub := range b.Subjects {
 			namespace, ok := strings.CutPrefix(sub.Name, "system:serviceaccounts:")
-			rules := authz.Rules(b)
+			rules := grant.Rules(b)
 			if !ok || sub.Kind != rbacv1.GroupKind || authz.Default(b.Object) || len(rules) == 0 || harmless(b) {
 				continue
 			}
 			v.Broken("subjects", sub.Name, "the accounts that need it").
-				Because("every pod in %s may %s %s", namespace, authz.Describe(rules), authz.Scope(b)).
-				Through(authz.Via(b)[1])
+				Because("every pod in %s may %s %s", namespace, grant.Describe(rules), grant.Scope(b)).
+				Through(grant.Via(b)[1])
 		}
 	}
 }

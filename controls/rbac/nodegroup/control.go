@@ -4,7 +4,7 @@ package nodegroup
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -33,6 +33,6 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		if b.RoleRef.Kind != "ClusterRole" || b.RoleRef.Name != "system:node" || len(b.Subjects) == 0 {
 			continue
 		}
-		v.Broken("subjects", authz.Holders([]*cluster.Binding{b}), "none: the Node authorizer gives each node its own")
+		v.Broken("subjects", grant.Holders([]*cluster.Binding{b}), "none: the Node authorizer gives each node its own")
 	}
 }

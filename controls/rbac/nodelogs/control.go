@@ -4,7 +4,7 @@ package nodelogs
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -28,7 +28,7 @@ var Control = &control.Control{
 func check(s *cluster.Snapshot, r *control.Report) {
 	// Subresources of nodes that the kubelet asks for
 	// (pkg/kubelet/server/auth.go: getKubeletSubresources and the paths above it).
-	authz.Judge(s, r, authz.Anywhere, "nodes/metrics, nodes/stats or nodes/healthz",
-		append(authz.Acts("", []string{"get"}, []string{"nodes/log"}),
-			authz.Acts("", []string{"create"}, []string{"nodes/checkpoint"})...)...)
+	grant.Judge(s, r, grant.Anywhere, "nodes/metrics, nodes/stats or nodes/healthz",
+		append(grant.Acts("", []string{"get"}, []string{"nodes/log"}),
+			grant.Acts("", []string{"create"}, []string{"nodes/checkpoint"})...)...)
 }

@@ -4,7 +4,7 @@ package nodesproxy
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "nodes/metrics, nodes/stats, nodes/log, nodes/configz, nodes/healthz or nodes/pods",
-		authz.Acts("", []string{"get", "create", "update", "patch", "delete"}, []string{"nodes/proxy"})...)
+	grant.Judge(s, r, grant.Beyond, "nodes/metrics, nodes/stats, nodes/log, nodes/configz, nodes/healthz or nodes/pods",
+		grant.Acts("", []string{"get", "create", "update", "patch", "delete"}, []string{"nodes/proxy"})...)
 }

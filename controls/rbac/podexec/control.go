@@ -4,7 +4,7 @@ package podexec
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,7 +26,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", []string{"create", "get"}, []string{"pods/exec", "pods/attach"})
-	acts = append(acts, authz.Acts("", []string{"update", "patch"}, []string{"pods/ephemeralcontainers"})...)
-	authz.Judge(s, r, authz.Programs, "none, or people in one namespace at a time", acts...)
+	acts := grant.Acts("", []string{"create", "get"}, []string{"pods/exec", "pods/attach"})
+	acts = append(acts, grant.Acts("", []string{"update", "patch"}, []string{"pods/ephemeralcontainers"})...)
+	grant.Judge(s, r, grant.Programs, "none, or people in one namespace at a time", acts...)
 }

@@ -4,7 +4,7 @@ package portforward
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Programs, "none, or people in one namespace at a time",
-		authz.Acts("", []string{"create", "get"}, []string{"pods/portforward"})...)
+	grant.Judge(s, r, grant.Programs, "none, or people in one namespace at a time",
+		grant.Acts("", []string{"create", "get"}, []string{"pods/portforward"})...)
 }

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -30,12 +31,12 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	type grant struct {
+	type given struct {
 		role     *cluster.Object
 		bindings []*cluster.Binding
 	}
-	var grants []*grant
-	byRole := map[*cluster.Object]*grant{}
+	var all []*given
+	byRole := map[*cluster.Object]*given{}
 	for _, b := range s.Bindings() {
 		if len(b.Subjects) == 0 || authz.Default(b.Object) {
 			continue // what Kubernetes binds for itself is what its controllers need
@@ -44,7 +45,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			// The fault is not in a role that every cluster has but in handing it
 			// out for all namespaces; in one, admin and edit are meant to be given.
 			v := r.Object(b.Object)
-			if act, ok := authz.AllowsAny(authz.Rules(b), authz.ReadSecrets...); ok && b.Namespace == "" && b.RoleRef.Name != "cluster-admin" {
+			if act, ok := grant.AllowsAny(grant.Rules(b), grant.ReadSecrets...); ok && b.Namespace == "" && b.RoleRef.Name != "cluster-admin" {
 				v.Broken("roleRef", b.RoleRef.Name, "a RoleBinding in each namespace that needs it").
 					Because("%s may %s secrets in every namespace", subjects(b), act.Verb)
 			}
@@ -52,23 +53,23 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		}
 		g := byRole[b.Role]
 		if g == nil {
-			g = &grant{role: b.Role}
+			g = &given{role: b.Role}
 			byRole[b.Role] = g
-			grants = append(grants, g)
+			all = append(all, g)
 		}
 		g.bindings = append(g.bindings, b)
 	}
-	for _, g := range grants {
+	for _, g := range all {
 		v := r.Object(g.role)
 		for i, rule := range cluster.Rules(g.role) {
-			act, ok := authz.AllowsAny([]rbacv1.PolicyRule{rule}, authz.ReadSecrets...)
+			act, ok := grant.AllowsAny([]rbacv1.PolicyRule{rule}, grant.ReadSecrets...)
 			if !ok {
 				continue
 			}
 			f := v.Broken(fmt.Sprintf("rules[%d]", i), act.Verb+" on all secrets", "get, limited by resourceNames")
 			var where []string
 			for _, b := range g.bindings {
-				where = append(where, subjects(b)+" "+authz.Scope(b))
+				where = append(where, subjects(b)+" "+grant.Scope(b))
 				f.Through(b.Object.Ref)
 			}
 			f.Because("held by %s", strings.Join(where, "; "))

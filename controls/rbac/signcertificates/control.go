@@ -8,7 +8,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -30,7 +30,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	for _, g := range authz.Grants(s) {
+	for _, g := range grant.Grants(s) {
 		v := r.Object(g.Object)
 		bindings := slices.DeleteFunc(slices.Clone(g.Bindings), func(b *cluster.Binding) bool { return b.Namespace != "" })
 		if len(bindings) == 0 {
@@ -38,7 +38,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		}
 		rules := cluster.Rules(g.Role)
 		for i := range rules {
-			if verbs, whose := signs(&rules[i]); verbs != "" && !authz.Wild(&rules[i]) {
+			if verbs, whose := signs(&rules[i]); verbs != "" && !grant.Wild(&rules[i]) {
 				g.Report(v, i, verbs+" for "+whose, "signers of serving certificates only, by name", bindings)
 			}
 		}
@@ -62,7 +62,7 @@ func signs(rule *rbacv1.PolicyRule) (verbs, whose string) {
 	unnamed.ResourceNames = nil
 	var out []string
 	for _, verb := range []string{"approve", "sign"} {
-		if authz.Allows(&unnamed, authz.Act{Verb: verb, Group: "certificates.k8s.io", Resource: "signers"}) {
+		if grant.Allows(&unnamed, grant.Act{Verb: verb, Group: "certificates.k8s.io", Resource: "signers"}) {
 			out = append(out, verb)
 		}
 	}

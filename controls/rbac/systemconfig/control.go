@@ -8,7 +8,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -33,8 +33,8 @@ var Control = &control.Control{
 var vital = []string{"coredns", "kube-proxy", "kubelet-config", "kubeadm-config", "extension-apiserver-authentication", "aws-auth", "kube-dns", "node-local-dns"}
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	acts := authz.Acts("", []string{"update", "patch"}, []string{"configmaps"})
-	for _, g := range authz.Grants(s) {
+	acts := grant.Acts("", []string{"update", "patch"}, []string{"configmaps"})
+	for _, g := range grant.Grants(s) {
 		v := r.Object(g.Object)
 		bindings := slices.DeleteFunc(slices.Clone(g.Bindings), func(b *cluster.Binding) bool {
 			return b.Namespace != "" && b.Namespace != "kube-system"
@@ -44,7 +44,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		}
 		rules := cluster.Rules(g.Role)
 		for i := range rules {
-			if authz.Wild(&rules[i]) {
+			if grant.Wild(&rules[i]) {
 				continue
 			}
 			which := "every ConfigMap there"
@@ -53,7 +53,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			}
 			unnamed := rules[i]
 			unnamed.ResourceNames = nil
-			if act, ok := authz.AllowsAny([]rbacv1.PolicyRule{unnamed}, acts...); ok && which != "" {
+			if act, ok := grant.AllowsAny([]rbacv1.PolicyRule{unnamed}, acts...); ok && which != "" {
 				g.Report(v, i, act.Verb+" on "+which, "ConfigMaps of its own, by resourceNames", bindings)
 			}
 		}

@@ -4,7 +4,7 @@ package trustbundles
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,6 +26,6 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Anywhere, "bundles named by resourceNames",
-		authz.Acts("certificates.k8s.io", authz.Write, []string{"clustertrustbundles"})...)
+	grant.Judge(s, r, grant.Anywhere, "bundles named by resourceNames",
+		grant.Acts("certificates.k8s.io", grant.Write, []string{"clustertrustbundles"})...)
 }

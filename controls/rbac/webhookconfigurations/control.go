@@ -4,7 +4,7 @@ package webhookconfigurations
 import (
 	_ "embed"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -26,7 +26,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	authz.Judge(s, r, authz.Beyond, "these limited by resourceNames", authz.Acts("admissionregistration.k8s.io", authz.Write, []string{
+	grant.Judge(s, r, grant.Beyond, "these limited by resourceNames", grant.Acts("admissionregistration.k8s.io", grant.Write, []string{
 		"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
 	})...)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -44,7 +45,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		}
 		v := r.Object(role)
 		for i, rule := range cluster.Rules(role) {
-			if !authz.Wild(&rule) {
+			if !grant.Wild(&rule) {
 				continue
 			}
 			f := v.Broken(fmt.Sprintf("rules[%d]", i), fmt.Sprintf("%s on *", strings.Join(rule.Verbs, ", ")), "verbs and resources by name")

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
+	"github.com/bulwark-k8s/bulwark/internal/authz/grant"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
@@ -50,7 +50,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		for _, w := range found {
 			what = append(what, w.does)
 			for _, b := range w.through {
-				for _, ref := range authz.Via(b) {
+				for _, ref := range grant.Via(b) {
 					if !slices.Contains(f.Via, ref) {
 						f.Through(ref)
 					}
@@ -68,7 +68,7 @@ type way struct {
 }
 
 // A requirement is an act that a way needs, or one of several that are as good.
-type requirement = []authz.Act
+type requirement = []grant.Act
 
 // A path is what has to be allowed together for a takeover.
 type path struct {
@@ -85,7 +85,7 @@ const rbacGroup, certGroup = "rbac.authorization.k8s.io", "certificates.k8s.io"
 func do(group, resource string, verbs ...string) requirement {
 	var r requirement
 	for _, verb := range verbs {
-		r = append(r, authz.Act{Verb: verb, Group: group, Resource: resource})
+		r = append(r, grant.Act{Verb: verb, Group: group, Resource: resource})
 	}
 	return r
 }
@@ -112,7 +112,7 @@ func change(group string, resources ...string) requirement {
 // with escalate or bind.
 var paths = []path{
 	{"do everything", true, []requirement{do("*", "*", "*")}},
-	{"read the secrets of every namespace", true, []requirement{authz.ReadSecrets}},
+	{"read the secrets of every namespace", true, []requirement{grant.ReadSecrets}},
 	{"impersonate users", true, []requirement{do("", "users", "impersonate")}},
 	{"impersonate service accounts of kube-system", false, []requirement{do("", "serviceaccounts", "impersonate")}},
 	{"give itself any right by escalate", true, []requirement{do(rbacGroup, "clusterroles", "escalate"), change(rbacGroup, "clusterroles")}},
@@ -123,7 +123,7 @@ var paths = []path{
 		do(rbacGroup, "clusterroles", "bind"), slices.Concat(create(rbacGroup, "rolebindings"), change(rbacGroup, "rolebindings")),
 	}},
 	{"make tokens of kube-system's accounts", false, []requirement{create("", "serviceaccounts/token")}},
-	{"make and read token secrets in kube-system", false, []requirement{create("", "secrets"), authz.ReadSecrets}},
+	{"make and read token secrets in kube-system", false, []requirement{create("", "secrets"), grant.ReadSecrets}},
 	{"run pods in kube-system", false, []requirement{slices.Concat(
 		create("", "pods", "replicationcontrollers"),
 		create("apps", "deployments", "daemonsets", "statefulsets", "replicasets"),
@@ -146,7 +146,7 @@ var paths = []path{
 // Once it may do everything the rest is no news.
 func waysOf(s *cluster.Snapshot, id cluster.Subject) []way {
 	var all, everywhere []*cluster.Binding
-	for b := range authz.Bindings(s, id.Namespace, id.Name) {
+	for b := range grant.Bindings(s, id.Namespace, id.Name) {
 		switch b.Namespace {
 		case "":
 			everywhere, all = append(everywhere, b), append(all, b)
@@ -175,7 +175,7 @@ func open(p path, bindings []*cluster.Binding) []*cluster.Binding {
 	var through []*cluster.Binding
 	for _, need := range p.needs {
 		i := slices.IndexFunc(bindings, func(b *cluster.Binding) bool {
-			_, ok := authz.AllowsAny(authz.Rules(b), need...)
+			_, ok := grant.AllowsAny(grant.Rules(b), need...)
 			return ok
 		})
 		if i < 0 {

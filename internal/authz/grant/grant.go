@@ -1,7 +1,7 @@
-// Package authz answers what RBAC rules allow, with the API server's own matching
-// (pkg/apis/rbac/v1/evaluation_helpers.go): which bindings reach a subject, which of
-// their rules allow an act, and which bindings and roles Kubernetes itself keeps.
-package authz
+// Package grant judges who was given what: which bindings reach a subject, which of their
+// rules allow an act, and which bindings and roles Kubernetes itself keeps. Whether a rule
+// matches is internal/authz's to say; here are the words that controls speak.
+package grant
 
 import (
 	"iter"
@@ -10,6 +10,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 )
 
@@ -19,20 +20,8 @@ type Act struct{ Verb, Group, Resource string }
 // Allows reports whether a rule allows the act on every name. A rule limited to
 // resourceNames allows it on some, which counts as no.
 func Allows(rule *rbacv1.PolicyRule, act Act) bool {
-	return len(rule.ResourceNames) == 0 &&
-		matches(rule.Verbs, act.Verb) && matches(rule.APIGroups, act.Group) && matchesResource(rule.Resources, act.Resource)
-}
-
-func matches(list []string, want string) bool {
-	return slices.Contains(list, "*") || slices.Contains(list, want)
-}
-
-func matchesResource(list []string, want string) bool {
-	if matches(list, want) {
-		return true
-	}
-	_, sub, ok := strings.Cut(want, "/")
-	return ok && slices.Contains(list, "*/"+sub)
+	a := authz.Request(act.Verb, act.Group, act.Resource, "", "")
+	return len(rule.ResourceNames) == 0 && authz.RuleAllows(rule, &a)
 }
 
 // AllowsAny returns the first of the acts that one of the rules allows.
@@ -66,29 +55,17 @@ func Everything(rules []rbacv1.PolicyRule) bool {
 	return ok
 }
 
+// userFacing are the roles made for people.
+var userFacing = map[string]bool{"cluster-admin": true, "admin": true, "edit": true, "view": true}
+
 // Rules are what a binding grants. Manifests seldom repeat the roles that every
-// cluster has, so for those a role that is not in the snapshot is taken as known.
+// cluster has, so for those made for people a role that is not in the snapshot is taken
+// as known.
 func Rules(b *cluster.Binding) []rbacv1.PolicyRule {
-	if b.Role == nil && b.RoleRef.Kind == "ClusterRole" {
-		return userFacing[b.RoleRef.Name]
+	if b.Role == nil && b.RoleRef.Kind == "ClusterRole" && userFacing[b.RoleRef.Name] {
+		return authz.Builtin(b.RoleRef.Name)
 	}
 	return b.Rules()
-}
-
-// userFacing are the roles made for people, with those of their rules that let
-// somebody go further (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go).
-var userFacing = map[string][]rbacv1.PolicyRule{
-	"cluster-admin": {{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}},
-	"admin":         append(edit, rbacv1.PolicyRule{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{"rbac.authorization.k8s.io"}, Resources: []string{"roles", "rolebindings"}}),
-	"edit":          edit,
-	"view":          {{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"pods", "configmaps", "services"}}},
-}
-
-var edit = []rbacv1.PolicyRule{
-	{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{""}, Resources: []string{"pods", "pods/exec", "pods/attach", "secrets", "configmaps", "services", "serviceaccounts", "serviceaccounts/token"}},
-	{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"pods", "secrets", "configmaps", "services"}},
-	{Verbs: []string{"create", "update", "patch", "delete"}, APIGroups: []string{"apps", "batch"}, Resources: []string{"deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"}},
-	{Verbs: []string{"impersonate"}, APIGroups: []string{""}, Resources: []string{"serviceaccounts"}},
 }
 
 // Identities are the subjects that a service account is: itself, the user name it logs

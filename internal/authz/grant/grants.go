@@ -1,4 +1,4 @@
-package authz
+package grant
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
 )
@@ -24,6 +25,7 @@ type Grant struct {
 
 // Grants returns every role that is given to somebody, in the order of the bindings.
 func Grants(s *cluster.Snapshot) []*Grant {
+<<<<<<< HEAD:internal/authz/grants.go
 	bindings := s.Bindings()
 	out := make([]*Grant, 0, len(bindings))
 	space := make([]Grant, len(bindings)) // for all of them at once
@@ -36,6 +38,17 @@ func Grants(s *cluster.Snapshot) []*Grant {
 			if userFacing[b.Role.Name] == nil {
 				space[i] = Grant{b.Object, b.Role, bindings[i : i+1 : i+1]}
 				out = append(out, &space[i])
+=======
+	var out []*Grant
+	byRole := map[*cluster.Object]*Grant{}
+	for _, b := range s.Bindings() {
+		if b.Role == nil || authz.Default(b.Object) || !slices.ContainsFunc(b.Subjects, func(sub cluster.Subject) bool { return !ofControlPlane[sub] }) {
+			continue
+		}
+		if authz.Default(b.Role) {
+			if !userFacing[b.Role.Name] {
+				out = append(out, &Grant{b.Object, b.Role, []*cluster.Binding{b}})
+>>>>>>> c2f07b6 (internal/authz/grant: what controls say of grants, upon the engine's matching):internal/authz/grant/grants.go
 			}
 			continue
 		}
