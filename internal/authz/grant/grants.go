@@ -25,30 +25,18 @@ type Grant struct {
 
 // Grants returns every role that is given to somebody, in the order of the bindings.
 func Grants(s *cluster.Snapshot) []*Grant {
-<<<<<<< HEAD:internal/authz/grants.go
 	bindings := s.Bindings()
 	out := make([]*Grant, 0, len(bindings))
 	space := make([]Grant, len(bindings)) // for all of them at once
 	byRole := make(map[*cluster.Object]*Grant, len(bindings))
 	for i, b := range bindings {
-		if b.Role == nil || Default(b.Object) || !slices.ContainsFunc(b.Subjects, func(sub cluster.Subject) bool { return !ofControlPlane[sub] }) {
-			continue
-		}
-		if Default(b.Role) {
-			if userFacing[b.Role.Name] == nil {
-				space[i] = Grant{b.Object, b.Role, bindings[i : i+1 : i+1]}
-				out = append(out, &space[i])
-=======
-	var out []*Grant
-	byRole := map[*cluster.Object]*Grant{}
-	for _, b := range s.Bindings() {
 		if b.Role == nil || authz.Default(b.Object) || !slices.ContainsFunc(b.Subjects, func(sub cluster.Subject) bool { return !ofControlPlane[sub] }) {
 			continue
 		}
 		if authz.Default(b.Role) {
 			if !userFacing[b.Role.Name] {
-				out = append(out, &Grant{b.Object, b.Role, []*cluster.Binding{b}})
->>>>>>> c2f07b6 (internal/authz/grant: what controls say of grants, upon the engine's matching):internal/authz/grant/grants.go
+				space[i] = Grant{b.Object, b.Role, bindings[i : i+1 : i+1]}
+				out = append(out, &space[i])
 			}
 			continue
 		}
