@@ -1,3 +1,9 @@
+// Package authz answers what the API server would: whether a user may do something, who
+// may, which rules somebody has, who may give rights away or be somebody else, and who can
+// become able to. It decides by a Snapshot alone, as the authorizers that the API server
+// asks (system:masters, Node, RBAC, ABAC), and says Unknown where one of them is outside
+// of the cluster or what it decides by was not read. It knows nothing of admission, and
+// nothing of authentication but the groups that it adds.
 package authz
 
 import (

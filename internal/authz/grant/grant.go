@@ -4,6 +4,7 @@
 package grant
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -105,10 +106,16 @@ func Via(b *cluster.Binding) []cluster.Ref {
 	return []cluster.Ref{b.Object.Ref, role}
 }
 
-// Describe puts rules into words: "get, list pods, secrets; get /metrics".
+// Describe puts rules into words, the first few of them: "get, list pods, secrets; get
+// /metrics".
 func Describe(rules []rbacv1.PolicyRule) string {
+	const most = 3
 	var parts []string
 	for _, rule := range rules {
+		if len(parts) == most {
+			parts = append(parts, fmt.Sprintf("and %d more rules", len(rules)-most))
+			break
+		}
 		part := strings.Join(rule.Verbs, ", ") + " " + strings.Join(slices.Concat(rule.Resources, rule.NonResourceURLs), ", ")
 		if len(rule.ResourceNames) > 0 {
 			part += " named " + strings.Join(rule.ResourceNames, ", ")
