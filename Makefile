@@ -62,11 +62,14 @@ lint: ## golangci-lint at the pinned version, which it builds on first use
 	cd lab && $(GO) tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (30s)
+fuzz: ## every fuzz target for FUZZTIME (30s), and the oracles' long run
 	@for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
 	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
+	cd lab/oracle && for target in $$($(LABGO) test -list '^Fuzz' . | grep ^Fuzz || true); do \
+	  echo "lab/oracle $$target"; $(LABGO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .; done
+	cd lab/oracle && $(LABGO) test -run 'TestAuthorize|TestCovers|TestEscalation|TestImpersonation' -timeout 60m . -rounds 50
 
 .PHONY: bench
 bench: build lab ## the numbers of docs/performance.md

@@ -394,7 +394,7 @@ func (m maker) likely(w *world) authz.Attributes {
 	}
 	resolver, _ := w.resolver()
 	rules, err := resolver.GetRoleReferenceRules(context.Background(), ref, namespace)
-	if err != nil || len(rules) == 0 {
+	if err != nil || len(rules) == 0 || len(subjects) == 0 {
 		return a
 	}
 	r, subject, u := pick(m.generator, rules...), pick(m.generator, subjects...), a.User
@@ -411,8 +411,10 @@ func (m maker) likely(w *world) authz.Attributes {
 	}
 	if len(r.Resources) > 0 {
 		plain := func(list []string, otherwise string) string {
-			if x := pick(m.generator, list...); !strings.Contains(x, "*") {
-				return x
+			if len(list) > 0 {
+				if x := pick(m.generator, list...); !strings.Contains(x, "*") {
+					return x
+				}
 			}
 			return otherwise
 		}
