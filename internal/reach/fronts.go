@@ -210,9 +210,9 @@ func (l *listener) admits(s *cluster.Snapshot, own, namespace string) bool {
 }
 
 // grants are the ReferenceGrants by the namespace that gives them.
-type grants map[string][]*grant
+type grants map[string][]*referenceGrant
 
-type grant struct {
+type referenceGrant struct {
 	Spec struct {
 		From []struct {
 			Kind      string `json:"kind"`
@@ -229,7 +229,7 @@ type grant struct {
 func grantsOf(s *cluster.Snapshot) grants {
 	out := grants{}
 	for o, c := range cluster.All[*cluster.Custom](s, "ReferenceGrant") {
-		out[o.Namespace] = append(out[o.Namespace], decode[grant](c))
+		out[o.Namespace] = append(out[o.Namespace], decode[referenceGrant](c))
 	}
 	return out
 }
