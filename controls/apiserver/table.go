@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bulwark-k8s/bulwark/controls/internal/flag"
@@ -173,7 +174,9 @@ var Controls = table.Of(
 	},
 	&control.Control{
 		ID: "apiserver.pullimages", Title: "Pods may run images that they may not pull", Severity: control.Low,
-		Refs:  []control.Ref{control.CIS("1.2.11"), control.MITRE("T1525")},
+		Refs: []control.Ref{control.CIS("1.2.11"), control.MITRE("T1525")},
+		// Whether kubelets check by themselves is theirs to say, not the API server's.
+		With:  []cluster.Need{cluster.Nodes},
 		Check: pullImages,
 	},
 
@@ -213,12 +216,8 @@ var Controls = table.Of(
 	},
 	&control.Control{
 		ID: "apiserver.logfiles", Title: "API server serves its machine's log files", Severity: control.Medium,
-		Refs: []control.Ref{control.MITRE("T1005")},
-		Check: each(func(c *cluster.Component, v *control.Verdict) {
-			if on, got := flag.Bool(c.Flags, "enable-logs-handler", false); on {
-				v.Broken("--enable-logs-handler", got, "false")
-			}
-		}),
+		Refs:  []control.Ref{control.MITRE("T1005")},
+		Check: logFiles,
 	},
 	&control.Control{
 		ID: "apiserver.alphafeatures", Title: "All unfinished features are switched on", Severity: control.Low,
@@ -355,21 +354,45 @@ func accountKeys(c *cluster.Component, v *control.Verdict) {
 }
 
 // pullImages: from v1.35 kubelets themselves check that a pod may pull what they have
-// (KubeletEnsureSecretPulledImages, k8s.io/kubernetes/pkg/features/kube_features.go).
+// (KubeletEnsureSecretPulledImages, k8s.io/kubernetes/pkg/features/kube_features.go). They
+// may be three minor versions older than the API server.
 func pullImages(s *cluster.Snapshot, r *control.Report) {
+	old := ""
+	for o, n := range cluster.All[*corev1.Node](s, "Node") {
+		kubelet, err := version.ParseGeneric(n.Status.NodeInfo.KubeletVersion)
+		if err == nil && kubelet.Minor() < 35 && old == "" {
+			old = o.Name
+		}
+	}
 	for _, c := range s.Components("kube-apiserver") {
 		v := r.On(c.Ref, c.Source)
 		if slices.Contains(c.Flags.List("enable-admission-plugins"), "AlwaysPullImages") {
 			continue
 		}
+		_, got := flag.Text(c.Flags, "enable-admission-plugins", "")
 		server, err := version.ParseGeneric(s.Version)
-		if err != nil {
-			v.Unknown("--enable-admission-plugins", "AlwaysPullImages is not in it, and the API server's version, which says whether kubelets check by themselves, is not known")
-			continue
-		}
-		if server.Minor() < 35 {
-			_, got := flag.Text(c.Flags, "enable-admission-plugins", "")
+		switch {
+		case err == nil && server.Minor() < 35:
 			v.Broken("--enable-admission-plugins", got, "a list with AlwaysPullImages")
+		case old != "":
+			v.Broken("--enable-admission-plugins", got, "a list with AlwaysPullImages").
+				Because("the kubelet of %s is older than v1.35, and does not check by itself", old)
+		case err != nil:
+			v.Unknown("--enable-admission-plugins", "AlwaysPullImages is not in it, and the API server's version, which says whether kubelets check by themselves, is not known")
+		}
+	}
+}
+
+// logFiles: before v1.31 the handler was on unless it was switched off
+// (kubernetes/kubernetes, pull request 125787). Where no version is known, it is not
+// taken to be that old.
+func logFiles(s *cluster.Snapshot, r *control.Report) {
+	server, err := version.ParseGeneric(s.Version)
+	byItself := err == nil && server.Minor() < 31
+	for _, c := range s.Components("kube-apiserver") {
+		v := r.On(c.Ref, c.Source)
+		if on, got := flag.Bool(c.Flags, "enable-logs-handler", byItself); on {
+			v.Broken("--enable-logs-handler", got, "false")
 		}
 	}
 }
