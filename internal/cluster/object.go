@@ -94,7 +94,7 @@ type Source struct {
 	Rendered string `json:"-"`
 	// Unplaced is set where the namespace is only assumed: a chart goes where it is
 	// installed to.
-	Unplaced bool `json:"-"`
+	Unplaced bool `json:"unplaced,omitempty"`
 }
 
 func (s Source) String() string {
