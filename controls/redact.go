@@ -13,6 +13,9 @@ import (
 const (
 	redacted    = "redacted"
 	redactedURL = "redacted://redacted:" + redacted + "@redacted"
+	// These are judged as what they stand for.
+	redactedShape = "AKIAREDACTEDREDACTED"
+	redactedPath  = "/redacted/redacted"
 )
 
 // RedactPod takes out of a pod spec, in place, what may be a credential: the value of
@@ -62,6 +65,10 @@ func redactValue(value string) string {
 	switch {
 	case credential.InURL(value):
 		return redactedURL
+	case credential.Shaped(value):
+		return redactedShape
+	case credential.Path(value):
+		return redactedPath
 	case credential.Literal(value):
 		return redacted
 	}
@@ -90,8 +97,8 @@ func RedactSettings(settings map[string]string) {
 	for name, value := range settings {
 		if credential.InURL(value) {
 			settings[name] = redactedURL
-		} else if credential.Named(name) && credential.Literal(value) {
-			settings[name] = redacted
+		} else if credential.Named(name) {
+			settings[name] = redactValue(value)
 		}
 	}
 }
@@ -104,8 +111,8 @@ func redactHandler(exec *corev1.ExecAction, get *corev1.HTTPGetAction) {
 		return
 	}
 	for i, h := range get.HTTPHeaders {
-		if credential.Literal(h.Value) && !strings.EqualFold(h.Name, "Host") && !strings.EqualFold(h.Name, "Accept") {
-			get.HTTPHeaders[i].Value = redacted
+		if !strings.EqualFold(h.Name, "Host") && !strings.EqualFold(h.Name, "Accept") {
+			get.HTTPHeaders[i].Value = redactValue(h.Value)
 		}
 	}
 }

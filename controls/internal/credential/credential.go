@@ -1,6 +1,6 @@
 // Package credential tells names that promise a credential (DB_PASSWORD, apiToken)
-// from names that only speak of one (PASSWORD_FILE, TOKEN_TTL). It looks at names; it
-// keeps and returns no value.
+// from names that only speak of one (PASSWORD_FILE, TOKEN_TTL), and values that are one by
+// their form. It keeps and returns no value.
 package credential
 
 import (
@@ -89,9 +89,12 @@ func split(name string) []string {
 var reference = regexp.MustCompile(`\$\([A-Za-z_][A-Za-z0-9_.-]*\)`)
 
 // Literal reports whether a value could be a credential itself: it is not empty, not a
-// switch, and not only references to other variables.
+// switch, not the path of a file, and not only references to other variables.
 func Literal(value string) bool {
 	value = strings.TrimSpace(value)
+	if Path(value) {
+		return false
+	}
 	switch strings.ToLower(value) {
 	case "", "true", "false", "yes", "no", "on", "off", "none", "null":
 		return false
@@ -100,6 +103,26 @@ func Literal(value string) bool {
 		return unicode.IsLetter(r) || unicode.IsDigit(r)
 	})
 }
+
+// Path reports whether a value is the path of a file in a folder, as
+// GOOGLE_APPLICATION_CREDENTIALS has it.
+func Path(value string) bool { return filePath.MatchString(value) }
+
+var filePath = regexp.MustCompile(`^(/[\w.-]+){2,}$`)
+
+// Shaped reports whether a value has the form that an issuer gives its credentials,
+// whatever the name says: of AWS, GitHub, GitLab, Google, Slack, Stripe, a signed token,
+// or a private key.
+func Shaped(value string) bool { return shaped.MatchString(value) }
+
+var shaped = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----` +
+	`|\b(AKIA|ASIA)[A-Z2-7]{16}\b` +
+	`|\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})` +
+	`|\bglpat-[\w-]{20,}` +
+	`|\bAIza[\w-]{35}` +
+	`|\bxox[abprs]-[A-Za-z0-9-]{20,}` +
+	`|\b[rs]k_live_[A-Za-z0-9]{20,}` +
+	`|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}`)
 
 // InURL reports whether a value is an address with a literal password in it:
 // postgres://shop:…@db/shop.

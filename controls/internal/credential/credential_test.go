@@ -25,9 +25,25 @@ func TestLiteral(t *testing.T) {
 	for value, want := range map[string]bool{
 		"hunter2": true, "pre-$(REF)": true, "123456": true,
 		"": false, "  ": false, "true": false, "False": false, "$(DB_PASSWORD)": false, "$(A)-$(B)": false,
+		"/etc/gcp/key.json": false, "/run/secrets/db-password": false, "/Zm9vYmFy/YmF6+A==": true, "/hunter2": true,
 	} {
 		if got := Literal(value); got != want {
 			t.Errorf("Literal(%q) is %v, want %v", value, got, want)
+		}
+	}
+}
+
+// The values are made up here, so that no scanner of repositories finds them.
+func TestShaped(t *testing.T) {
+	for value, want := range map[string]bool{
+		"AKIA" + strings.Repeat("J", 16): true, "id=ASIA" + strings.Repeat("7", 16): true, "AKIA" + strings.Repeat("J", 15): false, "xAKIA" + strings.Repeat("J", 16): false,
+		"ghp_" + strings.Repeat("a", 36): true, "ghp_short": false, "glpat-" + strings.Repeat("x", 20): true,
+		"AIza" + strings.Repeat("S", 35): true, "xoxb-" + strings.Repeat("1", 24): true, "sk_live_" + strings.Repeat("4", 24): true, "sk_test_" + strings.Repeat("4", 24): false,
+		"Bearer eyJ" + strings.Repeat("h", 12) + ".eyJ" + strings.Repeat("p", 12) + "." + strings.Repeat("s", 24): true, "eyJhbGciOi.json.file": false,
+		"-----BEGIN " + "RSA PRIVATE KEY-----\nMII": true, "-----BEGIN CERTIFICATE-----": false, "hunter2": false, "": false,
+	} {
+		if got := Shaped(value); got != want {
+			t.Errorf("Shaped(%q) is %v, want %v", value, got, want)
 		}
 	}
 }

@@ -38,6 +38,8 @@ func check(s *cluster.Snapshot, r *control.Report) {
 				switch {
 				case credential.InURL(e.Value):
 					v.Broken(path, "an address with a password in it", "a reference to a Secret")
+				case credential.Shaped(e.Value):
+					v.Broken(path, "a literal value", "a reference to a Secret").Because("it has the form of an issuer's credential")
 				case credential.Named(e.Name) && credential.Literal(e.Value):
 					v.Broken(path, "a literal value", "a reference to a Secret").Because("the name promises a credential")
 				}
