@@ -81,7 +81,7 @@ something is wrong at or above --fail-on, which is 3.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(show.Names(), ", ")+" (default table)")
-	f.StringVar(&o.failOn, "fail-on", "low", "the least severity that ends with exit code 3: critical, high, medium, low, note or none")
+	f.StringVar(&o.failOn, "fail-on", "medium", "the least severity that ends with exit code 3: critical, high, medium, low, note or none")
 	f.StringVar(&o.within, "within", "30d", "how long before its end a certificate expires soon: 30d, 72h")
 	f.BoolVar(&o.secrets, "secrets", false, "also ask for every TLS Secret, one by one; only tls.crt is decoded")
 	f.BoolVar(&o.offline, "offline", false, "read kubeconfigs as files, and do not ask their clusters")

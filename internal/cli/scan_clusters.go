@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,8 +76,15 @@ func (o *scanOptions) ofContexts(paths []string) ([]subject, error) {
 		return nil, err
 	}
 	out := make([]subject, len(names))
+	var asked sync.Mutex // of several plugins that ask people, one asks at a time
 	for i, name := range names {
+		user := raw.AuthInfos[raw.Contexts[name].AuthInfo]
+		asks := user != nil && user.Exec != nil && user.Exec.InteractiveMode == clientcmdapi.AlwaysExecInteractiveMode
 		out[i] = subject{name, func(ctx context.Context, p *progress) (*cluster.Snapshot, error) {
+			if asks {
+				asked.Lock()
+				defer asked.Unlock()
+			}
 			at := *o
 			at.kube = forContext(o.kube, name)
 			return at.read(ctx, nil, p)
@@ -154,8 +163,8 @@ func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []
 	waivers := stand.book(started)
 	var parts []*scan.Result
 	var faults []error
-	for _, s := range subjects {
-		snapshot, err := s.read(ctx, p)
+	for s, read := range readAhead(ctx, subjects, p) {
+		snapshot, err := read.snapshot, read.err
 		several := len(subjects) > 1
 		switch {
 		case err != nil && (!several || ctx.Err() != nil):
@@ -207,6 +216,53 @@ func check(snapshot *cluster.Snapshot, all []*control.Control) *scan.Result {
 		debug.SetGCPercent(before)
 	}
 	return scan.Run(snapshot, all)
+}
+
+// A reading is what became of reading a subject.
+type reading struct {
+	snapshot *cluster.Snapshot
+	err      error
+}
+
+// aheadMost is how many subjects are read or held at once, which bounds the memory.
+const aheadMost = 4
+
+// readAhead reads the subjects, a few at a time, and hands them over in their order.
+func readAhead(ctx context.Context, subjects []subject, p *progress) iter.Seq2[subject, reading] {
+	return func(yield func(subject, reading) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		slots := make(chan struct{}, aheadMost)
+		done := make([]chan reading, len(subjects))
+		for i := range done {
+			done[i] = make(chan reading, 1)
+		}
+		go func() {
+			for i, s := range subjects {
+				select {
+				case slots <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				go func() {
+					snapshot, err := s.read(ctx, p)
+					done[i] <- reading{snapshot, err}
+				}()
+			}
+		}()
+		for i, s := range subjects {
+			var r reading
+			select {
+			case r = <-done[i]:
+			case <-ctx.Done():
+				r.err = context.Cause(ctx)
+			}
+			if !yield(s, r) {
+				return
+			}
+			<-slots
+		}
+	}
 }
 
 // hinted is an error with the hint of another one.

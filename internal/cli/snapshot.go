@@ -118,6 +118,12 @@ func showSnapshot(w io.Writer, h snapshot.Header) {
 	for _, kind := range slices.Sorted(maps.Keys(h.Counts)) {
 		fmt.Fprintf(w, "%8d  %s\n", h.Counts[kind], printable(kind))
 	}
+	if len(h.Foreign) > 0 {
+		fmt.Fprintln(w, "\nmet, of kinds that no control knows, and left out")
+		for _, kind := range slices.Sorted(maps.Keys(h.Foreign)) {
+			fmt.Fprintf(w, "%8d  %s\n", h.Foreign[kind], printable(kind))
+		}
+	}
 	if len(h.Gaps) > 0 {
 		fmt.Fprintln(w, "\ncould not be read")
 		for _, g := range h.Gaps {

@@ -40,7 +40,7 @@ type CustomKind struct {
 	Templates []string `json:"templates"`
 	// Keep are the fields that are kept of objects whose other fields are many; empty
 	// means all.
-	Keep []string `json:"-"`
+	Keep []string `json:"keep,omitempty"`
 	// Version is the only one that is read; empty means any.
 	Version string `json:"version,omitempty"`
 	// Own is set for a kind that the user named. Its gaps are those of OwnWorkloads.

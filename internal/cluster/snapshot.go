@@ -41,6 +41,7 @@ type Snapshot struct {
 	noFlagz    string
 	foreign    map[string]int
 	own        []CustomKind
+	makers     map[*Object]*Object
 
 	bindings    []*Binding
 	boundTo     map[Subject][]*Binding
@@ -99,6 +100,15 @@ func (s *Snapshot) Machines() []*Machine { return s.machines }
 
 // Foreign counts the objects of kinds that no control knows, as "Kind of group/version".
 func (s *Snapshot) Foreign() map[string]int { return s.foreign }
+
+// Maker returns the workload that controllers made an object for: the Deployment of a
+// ReplicaSet or a pod. What nothing here has made is its own.
+func (s *Snapshot) Maker(o *Object) *Object {
+	if m, ok := s.makers[o]; ok {
+		return m
+	}
+	return o
+}
 
 // Own are the kinds that the user named beside those that controls know.
 func (s *Snapshot) Own() []CustomKind { return s.own }
@@ -416,12 +426,14 @@ func (s *Snapshot) indexPods() {
 		return last
 	}
 
+	s.makers = map[*Object]*Object{}
 	made := map[*Object][]*PodSpec{}
 	for _, o := range s.objects {
-		all := templates(o)
-		if len(all) == 0 || top(o) != o {
+		if t := top(o); t != o {
+			s.makers[o] = t
 			continue
 		}
+		all := templates(o)
 		for _, t := range all {
 			p := newPodSpec(o, t.path, t.meta, t.spec)
 			made[o] = append(made[o], p)
@@ -433,7 +445,7 @@ func (s *Snapshot) indexPods() {
 			continue
 		}
 		p := newPodSpec(o, "spec", o.Meta, &pod.Spec)
-		if owner := maker(made[top(o)], p); owner != nil {
+		if owner := maker(made[s.Maker(o)], p); owner != nil {
 			p.Of = owner
 			owner.Running = append(owner.Running, o)
 		}

@@ -172,38 +172,109 @@ func stored(ref cluster.Ref, definition *admissionv1.ValidatingAdmissionPolicy, 
 	over, with := p.Needs(false)
 	c.Over, c.With = over, append(c.With, with...)
 	c.Check = func(s *cluster.Snapshot, r *control.Report) {
+		byMaker := map[*cluster.Object]*makes{}
+		var order []*makes
 		for _, o := range s.Objects() {
 			sub := subjectOf(s, o)
 			if isExempt(sub.attributes.GetResource()) {
 				continue
 			}
 			if verdicts, asked := p.judge(s, sub); asked {
-				p.recordStored(r.Object(o), sub, ref, verdicts)
+				maker := s.Maker(o)
+				m := byMaker[maker]
+				if m == nil {
+					m = &makes{of: maker, faults: map[fault]*alike{}}
+					byMaker[maker] = m
+					order = append(order, m)
+				}
+				m.add(sub, verdicts, *p.Definition.Spec.FailurePolicy == admissionv1.Ignore)
 			}
+		}
+		for _, m := range order {
+			m.report(r.Object(m.of), ref)
 		}
 	}
 	return c
 }
 
-func (p *Policy) recordStored(v *control.Verdict, sub *subject, ref cluster.Ref, verdicts []verdict) {
+// makes are a workload and what controllers made for it. What is wrong with many of them
+// alike, such as a thousand pods of one template, is said once, of the workload.
+type makes struct {
+	of     *cluster.Object
+	faults map[fault]*alike
+	order  []*alike
+}
+
+// A fault is one decision of the policy that came out one way.
+type fault struct {
+	binding string
+	index   int
+	outcome control.Outcome
+}
+
+// alike are the objects with one fault.
+type alike struct {
+	fault
+	text   string
+	first  *cluster.Object
+	itself bool // the workload is one of them
+	others int
+}
+
+func (m *makes) add(sub *subject, verdicts []verdict, ignored bool) {
 	for _, d := range verdicts {
-		via := []cluster.Ref{ref}
+		f := fault{index: d.index, outcome: control.Broken}
 		if d.binding != nil {
-			via = append(via, cluster.Ref{Kind: "ValidatingAdmissionPolicyBinding", Name: d.binding.Name})
+			f.binding = d.binding.Name
 		}
-		ignored := *p.Definition.Spec.FailurePolicy == admissionv1.Ignore
+		text := ""
 		switch {
 		case d.failed != "" && ignored:
-			// Let in, as the server does.
+			continue // let in, as the server does
 		case d.unknown != "":
-			v.Unknown("", d.unknown).Through(via...)
+			f.outcome, text = control.Unknown, d.unknown
 		case d.failed != "" && !sub.stored() && strings.Contains(d.failed, "no such key"):
-			v.Unknown("", "the API server may fill in a default: "+d.failed).Through(via...)
+			f.outcome, text = control.Unknown, "the API server may fill in a default: "+d.failed
 		case d.failed != "":
-			v.Broken("", "", "").Because("%s, as the policy cannot be evaluated: %s", refuses(d.binding, d.decision), d.failed).Through(via...)
+			text = fmt.Sprintf("%s, as the policy cannot be evaluated: %s", refuses(d.binding, d.decision), d.failed)
 		case d.refused != "":
-			v.Broken("", "", "").Because("%s: %s", refuses(d.binding, d.decision), d.refused).Through(via...)
+			text = fmt.Sprintf("%s: %s", refuses(d.binding, d.decision), d.refused)
+		default:
+			continue
 		}
+		a := m.faults[f]
+		if a == nil {
+			a = &alike{fault: f, text: text, first: sub.object}
+			m.faults[f] = a
+			m.order = append(m.order, a)
+		} else {
+			a.others++
+		}
+		if sub.object == m.of {
+			a.itself, a.text = true, text
+		}
+	}
+}
+
+func (m *makes) report(v *control.Verdict, ref cluster.Ref) {
+	for _, a := range m.order {
+		via := []cluster.Ref{ref}
+		if a.binding != "" {
+			via = append(via, cluster.Ref{Kind: "ValidatingAdmissionPolicyBinding", Name: a.binding})
+		}
+		text := a.text
+		switch {
+		case a.itself:
+		case a.others > 0:
+			text = fmt.Sprintf("%s and %d more of its own: %s", a.first, a.others, text)
+		default:
+			text = fmt.Sprintf("%s: %s", a.first, text)
+		}
+		if a.outcome == control.Unknown {
+			v.Unknown("", text).Through(via...)
+			continue
+		}
+		v.Broken("", "", "").Because("%s", text).Through(via...)
 	}
 }
 

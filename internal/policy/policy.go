@@ -89,6 +89,8 @@ func isExempt(r schema.GroupVersionResource) bool {
 type verdict struct {
 	decision
 	binding *admissionv1.ValidatingAdmissionPolicyBinding
+	// index is the decision's place among those of the binding.
+	index int
 	// annotations are the values of the policy's audit annotations.
 	annotations map[string]string
 }
@@ -140,7 +142,7 @@ func (p *Policy) bound(s *cluster.Snapshot, sub *subject, b *admissionv1.Validat
 			decisions = []decision{{unknown: err.Error()}}
 		}
 		for _, d := range decisions {
-			out = append(out, verdict{d, b, annotations})
+			out = append(out, verdict{d, b, len(out), annotations})
 		}
 	}
 	return out
