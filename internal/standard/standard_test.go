@@ -92,3 +92,20 @@ func TestPlan(t *testing.T) {
 		t.Error("what could not be listed at all may be the file")
 	}
 }
+
+// TestOwnMeasureIsTold: where a control's measure is not the benchmark's to the letter,
+// the item says so, for each component alike.
+func TestOwnMeasureIsTold(t *testing.T) {
+	notes := map[string]string{}
+	for _, item := range cis.Items {
+		notes[item.Number] = item.Note
+	}
+	for _, pair := range [][2]string{{"1.1.2", "1.1.4"}, {"1.2.29", "4.2.12"}} {
+		if a, b := notes[pair[0]], notes[pair[1]]; a == "" || a != b {
+			t.Errorf("%s says %q and %s %q, want the same", pair[0], a, pair[1], b)
+		}
+	}
+	if !strings.Contains(notes["4.2.8"], "0") {
+		t.Errorf("4.2.8 says %q, want that 0 is no pass", notes["4.2.8"])
+	}
+}
