@@ -73,6 +73,9 @@ func (c Cell) Text() string {
 		return "open: all ports"
 	case Part:
 		text = "part: " + c.Ports.String()
+		if c.Ports.All() && c.Reach == c.Pairs {
+			text += ", not to everybody"
+		}
 		if c.Reach < c.Pairs {
 			text += fmt.Sprintf(" (%d of %d pairs of pods)", c.Reach, c.Pairs)
 		}

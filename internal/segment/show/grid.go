@@ -87,7 +87,7 @@ func WriteGrid(w io.Writer, title string, g *segment.Grid, o Options) error {
 	}
 	b.WriteString("\n")
 	if own {
-		b.WriteString("alike in every way, and so one row; where it meets its own column, between two of them:\n")
+		b.WriteString(wrap("alike in every way, and so one row; where it meets its own column, between two of them:", o.width(), 0) + "\n")
 		writeAlike(&b, g, bands, o)
 	}
 	if more > 0 {
@@ -335,6 +335,11 @@ func WriteOverview(w io.Writer, head string, g *segment.Grid, policies map[strin
 		return err
 	}
 	b.WriteByte('\n')
+	if o.width() < 100 {
+		for i, r := range rows {
+			rows[i] = append(r[:2:2], r[3:]...) // without the policies
+		}
+	}
 	columns(&b, rows, o)
 	if len(rows)-1 < len(g.Units)-1 {
 		b.WriteString("\nalike in every way:\n")
