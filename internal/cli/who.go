@@ -33,13 +33,20 @@ func newWho(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.I
 	return cmd
 }
 
+// whoOptions are the flags of who can.
+type whoOptions struct {
+	askOptions
+	become bool
+}
+
 func newWhoCan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &askOptions{kube: kubeFlags, streams: streams}
+	o := &whoOptions{askOptions: askOptions{kube: kubeFlags, streams: streams}}
 	cmd := &cobra.Command{
 		Use:   "can VERB RESOURCE[/SUB] [NAME]",
 		Short: "List every user, group, service account and node that may do it, and through what",
 		Long: `Who can lists every user, group, service account and node that the API server would
-allow it, and through which binding, role and rule.
+allow it, and through which binding, role and rule. With --become also those who may not,
+and can become able to by what they may: each by the shortest way, step by step.
 
 ` + resourceForms + `
 
@@ -47,7 +54,8 @@ Exit code 4: something that decides was not read, so there may be more.`,
 		Example: `  bulwark who can get secrets -n shop
   bulwark who can create pods/exec -f site.gz
   bulwark who can delete nodes -o csv
-  bulwark who can impersonate users admin`,
+  bulwark who can impersonate users admin
+  bulwark who can get secrets -n kube-system --become`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || len(args) > 3 {
 				return misuse("see `"+cmd.CommandPath()+" --help`", "who can: %s, want VERB RESOURCE and perhaps NAME", count(len(args), "argument"))
@@ -56,6 +64,7 @@ Exit code 4: something that decides was not read, so there may be more.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.whoCan(cmd.Context(), args) },
 	}
+	cmd.Flags().BoolVar(&o.become, "become", false, "also who can become able to, and by which steps")
 	o.addFlags(cmd, whoOutputs...)
 	return cmd
 }
@@ -77,7 +86,61 @@ type holder struct {
 type whoReport struct {
 	Request string   `json:"request"`
 	Holders []holder `json:"holders"`
+	Become  []way    `json:"become,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
+}
+
+// A way is how somebody becomes able to do it.
+type way struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Steps     []step `json:"steps"`
+}
+
+type step struct {
+	How   string     `json:"how"`
+	Needs []stepNeed `json:"needs"`
+}
+
+type stepNeed struct {
+	Request string  `json:"request"`
+	By      *source `json:"by"`
+
+	text string
+}
+
+func wayOf(path []authz.Step) way {
+	var out way
+	for i := range path {
+		if i == 0 {
+			h := holderOf(authz.Holder{Subject: path[0].Who})
+			out.Kind, out.Namespace, out.Name = h.Kind, h.Namespace, h.Name
+		}
+		s := step{How: path[i].How, Needs: []stepNeed{}}
+		for n, a := range path[i].Needs {
+			s.Needs = append(s.Needs, stepNeed{a.String(), sourceOf(path[i].By[n]), through(path[i].By[n])})
+		}
+		out.Steps = append(out.Steps, s)
+	}
+	return out
+}
+
+// write writes the steps of a way below its name.
+func (v *way) write(b *strings.Builder, width int) {
+	name := v.Kind + " " + v.Name
+	if v.Namespace != "" {
+		name = v.Kind + " " + v.Namespace + "/" + v.Name
+	}
+	b.WriteString("  " + clean(name) + "\n")
+	for i, s := range v.Steps {
+		g := grid{indent: "    "}
+		g.add(fmt.Sprintf("%d.", i+1), s.How)
+		for _, n := range s.Needs {
+			g.add("", "it may "+n.Request+", by "+n.text)
+		}
+		g.write(b, width)
+	}
 }
 
 func holderOf(h authz.Holder) holder {
@@ -105,7 +168,7 @@ var holderTitles = map[string]string{
 	"group": "GROUPS", "user": "USERS", "serviceaccount": "SERVICE ACCOUNTS", "node": "NODES", "anybody": "NOBODY KNOWS WHO ELSE",
 }
 
-func (o *askOptions) whoCan(ctx context.Context, args []string) error {
+func (o *whoOptions) whoCan(ctx context.Context, args []string) error {
 	if err := o.checkOutput(whoOutputs...); err != nil {
 		return err
 	}
@@ -122,6 +185,14 @@ func (o *askOptions) whoCan(ctx context.Context, args []string) error {
 	if q.note != "" {
 		report.Notes = append(report.Notes, q.note)
 	}
+	if o.become && (o.output == "csv" || o.output == "jsonl") {
+		return misuse("", "--become: goes with table, json and yaml")
+	}
+	if o.become {
+		for _, path := range engine.Become(q.Attributes) {
+			report.Become = append(report.Become, wayOf(path))
+		}
+	}
 	unknown := false
 	for _, h := range engine.WhoCan(q.Attributes) {
 		report.Holders = append(report.Holders, holderOf(h))
@@ -135,7 +206,7 @@ func (o *askOptions) whoCan(ctx context.Context, args []string) error {
 	})
 	switch o.output {
 	case "table":
-		err = o.writeText(whoText(&report, o.width()))
+		err = o.writeText(whoText(&report, o.become, o.width()))
 	case "jsonl":
 		err = o.holderLines(&report)
 	case "csv":
@@ -149,7 +220,7 @@ func (o *askOptions) whoCan(ctx context.Context, args []string) error {
 	return err
 }
 
-func whoText(r *whoReport, width int) string {
+func whoText(r *whoReport, become bool, width int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "who can %s\n\n", clean(r.Request))
 	last := holder{}
@@ -191,6 +262,15 @@ func whoText(r *whoReport, width int) string {
 	} else {
 		g.write(&b, width)
 	}
+	if become {
+		b.WriteString("\nCAN BECOME ABLE TO\n")
+		if len(r.Become) == 0 {
+			b.WriteString("  nobody else\n")
+		}
+	}
+	for i := range r.Become {
+		r.Become[i].write(&b, width)
+	}
 	if len(r.Notes) > 0 {
 		b.WriteString("\n")
 		g := grid{}
@@ -200,7 +280,7 @@ func whoText(r *whoReport, width int) string {
 	return b.String()
 }
 
-func (o *askOptions) holderLines(r *whoReport) error {
+func (o *whoOptions) holderLines(r *whoReport) error {
 	var b strings.Builder
 	for _, h := range r.Holders {
 		data, err := jsonText(h, "")
@@ -212,7 +292,7 @@ func (o *askOptions) holderLines(r *whoReport) error {
 	return o.writeText(b.String())
 }
 
-func (o *askOptions) holderCSV(r *whoReport) error {
+func (o *whoOptions) holderCSV(r *whoReport) error {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	rows := [][]string{{"kind", "namespace", "name", "within", "unknown", "authorizer", "binding", "role", "rule"}}
