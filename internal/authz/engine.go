@@ -201,6 +201,9 @@ func (p Problem) String() string { return p.Object.String() + ": " + p.Text }
 type Options struct {
 	// Version is the API server's, "v1.36.3", where the Snapshot knows none.
 	Version string
+	// Defaults completes files as the API server does at its start: with all the roles and
+	// bindings that Kubernetes makes for itself.
+	Defaults bool
 	// Authorizers, where given, are asked in this order whatever the Snapshot says.
 	Authorizers []cluster.Authorizer
 }
@@ -229,7 +232,7 @@ func New(s *cluster.Snapshot, o Options) *Engine {
 	if gaps := s.Gaps(append(slices.Clone(cluster.RBAC), cluster.Input)...); len(gaps) > 0 {
 		e.rbac.unread = gaps[0].String()
 	}
-	e.rbac.index(e.policyOf(s), e.problem)
+	e.rbac.index(e.policyOf(s, o.Defaults), e.problem)
 	e.node = newNodeAuthorizer(s, e.release)
 	e.chains(s, o)
 	return e

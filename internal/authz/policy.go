@@ -42,17 +42,53 @@ type bindingSource struct {
 	subjects  []rbacv1.Subject
 }
 
-// policyOf reads what holds. Files are a part of what the cluster will have, which the API
-// server completes with its own roles and the controller of aggregated ones.
-func (e *Engine) policyOf(s *cluster.Snapshot) *policy {
+// policyOf reads what holds. In files the controller of aggregated roles has not been at
+// work. ClusterRoles of Kubernetes' own that are bound there and not there are taken as
+// known; its bindings, and what it would add to roles that are there, only on request: a
+// folder may as well be the whole of what a cluster has.
+func (e *Engine) policyOf(s *cluster.Snapshot, defaults bool) *policy {
 	p := newPolicy(s.Objects())
 	if s.Live {
 		return p
 	}
-	e.note(fmt.Sprintf("the roles and bindings that Kubernetes v1.%d makes for itself are taken as known", latest))
-	p.reconcile(bootstrap())
+	if defaults {
+		e.note(fmt.Sprintf("the roles and bindings that Kubernetes v1.%d makes for itself are added", latest))
+		p.reconcile(bootstrap())
+	} else if names := p.complete(bootstrap()); len(names) > 0 {
+		e.note(fmt.Sprintf("taken as Kubernetes v1.%d makes them: clusterroles %s", latest, strings.Join(names, ", ")))
+	}
 	p.aggregate(e.problem)
 	return p
+}
+
+// complete adds the ClusterRoles of Kubernetes' own that bindings lead to and that are not
+// here, with those that they gather. It returns the names of the former.
+func (p *policy) complete(own *policy) []string {
+	var names []string
+	var add func(*roleSource)
+	add = func(r *roleSource) {
+		if p.byRef[r.object.Ref] != nil {
+			return
+		}
+		p.add(r)
+		if r.aggregation == nil {
+			return
+		}
+		if gathered, err := r.selects(own.roles); err == nil {
+			for _, one := range gathered {
+				add(one)
+			}
+		}
+	}
+	for _, b := range p.bindings {
+		ref := cluster.Ref{Kind: "ClusterRole", Name: b.role.Name}
+		if r := own.byRef[ref]; r != nil && b.role.Kind == ref.Kind && p.byRef[ref] == nil {
+			names = append(names, ref.Name)
+			add(r)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // newPolicy keeps the order of the objects within each kind, cluster-wide ones first.
@@ -231,7 +267,9 @@ func (p *policy) aggregate(problem func(cluster.Ref, string, ...any)) {
 	slices.SortFunc(sorted, func(a, b *roleSource) int { return strings.Compare(a.object.Name, b.object.Name) })
 	selected := map[*roleSource][]*roleSource{}
 	for _, r := range sorted {
-		if r.aggregation == nil {
+		// What has a UID was dumped from a running cluster, with the rules that the
+		// controller gave it.
+		if r.aggregation == nil || r.object.Meta != nil && r.object.Meta.UID != "" {
 			continue
 		}
 		list, err := r.selects(sorted)

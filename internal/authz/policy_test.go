@@ -126,15 +126,63 @@ func TestAggregationSettles(t *testing.T) {
 	}
 }
 
-// TestFilesGetKubernetesOwnRoles: what every cluster has counts for files, and theirs go
-// before it.
-func TestFilesGetKubernetesOwnRoles(t *testing.T) {
+// TestFilesAreWhatTheyAre: of what every cluster has, files get the ClusterRoles that they
+// bind and lack, and nothing else.
+func TestFilesAreWhatTheyAre(t *testing.T) {
 	e := files().
+		bind("", "root", "ClusterRole", "cluster-admin", "User ann").
+		bind("shop", "edit", "ClusterRole", "edit", "User bob").
+		bind("", "view", "ClusterRole", "view", "User eve").
+		labelled("widgets", "get core widgets", label("rbac.authorization.k8s.io/aggregate-to-view")).
+		labelled("view", "get core views", nil).
+		bind("", "lost", "ClusterRole", "nobody-wrote-it", "User ann").
+		engine()
+	for _, tt := range []struct {
+		user, verb, resource, namespace string
+		want                            bool
+	}{
+		{"ann", "delete", "nodes", "", true},
+		{"bob", "create", "pods", "shop", true},
+		{"bob", "create", "pods", "bank", false},
+		{"bob", "get", "views", "shop", false}, // theirs has no label
+		{"eve", "get", "views", "shop", true},
+		{"eve", "get", "pods", "shop", false}, // theirs is all that view is
+		{"system:kube-scheduler", "create", "pods/binding", "shop", false},
+	} {
+		if got := may(e, tt.user, tt.verb, tt.resource, tt.namespace); got != tt.want {
+			t.Errorf("%+v: got %v", tt, got)
+		}
+	}
+	if a := URL("get", "/version").By(NewUser("joe")); e.Authorize(&a).Decision == Allow {
+		t.Error("a binding that is not there counts")
+	}
+	if got := strings.Join(e.Notes(), "; "); !strings.Contains(got, "cluster-admin, edit") || strings.Contains(got, "view") {
+		t.Errorf("it is not said what is assumed: %s", got)
+	}
+}
+
+// TestDumpsAreWhatTheyAre: what was dumped from a cluster has the rules that hold there.
+func TestDumpsAreWhatTheyAre(t *testing.T) {
+	s := files()
+	s.b.Add("rbac.authorization.k8s.io/v1", "ClusterRole", &rbacv1.ClusterRole{
+		ObjectMeta:      metav1.ObjectMeta{Name: "sum", UID: "7c0e"},
+		AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{labelled("part")}},
+		Rules:           rules("get core pods"),
+	}, cluster.Source{})
+	if e := s.bind("", "sum", "ClusterRole", "sum", "User ann").engine(); !may(e, "ann", "get", "pods", "") {
+		t.Error("the rules of a dumped role are gone")
+	}
+}
+
+// TestDefaultsAreAdded: on request what every cluster has counts for files, and theirs go
+// before it.
+func TestDefaultsAreAdded(t *testing.T) {
+	e := New(files().
 		bind("", "root", "ClusterRole", "cluster-admin", "User ann").
 		bind("shop", "edit", "ClusterRole", "edit", "User bob").
 		labelled("widgets", "get core widgets", label("rbac.authorization.k8s.io/aggregate-to-view")).
 		labelled("system:discovery", "get /mine", nil).
-		engine()
+		b.Snapshot(), Options{Version: "v1.36.3", Defaults: true})
 	for _, tt := range []struct {
 		user, verb, resource, namespace string
 		want                            bool
@@ -174,7 +222,7 @@ func TestProtectedRolesStay(t *testing.T) {
 	s.b.Add("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "cluster-admin"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "view"}, Subjects: []rbacv1.Subject{{Kind: "User", Name: "joe"}},
 	}, cluster.Source{})
-	e := s.engine()
+	e := New(s.b.Snapshot(), Options{Version: "v1.36.3", Defaults: true})
 	if a := URL("get", "/openapi").By(NewUser("joe")); e.Authorize(&a).Decision == Allow {
 		t.Error("a protected role was added to")
 	}
