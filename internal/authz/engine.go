@@ -44,16 +44,20 @@ type User struct {
 // (k8s.io/apiserver/pkg/authentication/group/authenticated_group_adder.go).
 func NewUser(name string, groups ...string) User {
 	u := User{Name: name, Groups: slices.Clone(groups)}
-	if namespace, _, ok := account(name); ok && len(groups) == 0 {
-		u.Groups = []string{accounts, accounts + ":" + namespace}
+	in := func(group string) {
+		if !slices.Contains(u.Groups, group) {
+			u.Groups = append(u.Groups, group)
+		}
+	}
+	if namespace, _, ok := account(name); ok {
+		in(accounts)
+		in(accounts + ":" + namespace)
 	}
 	switch {
 	case name == anonymous:
-		if len(groups) == 0 {
-			u.Groups = []string{unauthenticated}
-		}
-	case !slices.Contains(u.Groups, authenticated) && !slices.Contains(u.Groups, unauthenticated):
-		u.Groups = append(u.Groups, authenticated)
+		in(unauthenticated)
+	case !slices.Contains(u.Groups, unauthenticated):
+		in(authenticated)
 	}
 	return u
 }

@@ -171,3 +171,22 @@ func TestRulesFor(t *testing.T) {
 		t.Errorf("everywhere the rules are %v, want one", got)
 	}
 }
+
+// TestWholeUsers: what authentication adds is added to the groups that are given, once.
+func TestWholeUsers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		user User
+		want string
+	}{
+		"a user":                      {NewUser("ann", "devs"), "devs system:authenticated"},
+		"one that is authenticated":   {NewUser("ann", "system:authenticated", "devs"), "system:authenticated devs"},
+		"a service account":           {NewUser("system:serviceaccount:shop:cart"), "system:serviceaccounts system:serviceaccounts:shop system:authenticated"},
+		"a service account in groups": {NewUser("system:serviceaccount:shop:cart", "devs"), "devs system:serviceaccounts system:serviceaccounts:shop system:authenticated"},
+		"no service account":          {NewUser("system:serviceaccount:shop"), "system:authenticated"},
+		"nobody":                      {Anonymous(), "system:unauthenticated"},
+	} {
+		if got := strings.Join(tt.user.Groups, " "); got != tt.want {
+			t.Errorf("%s is in %s, want %s", name, got, tt.want)
+		}
+	}
+}
