@@ -124,7 +124,10 @@ func (o *canOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	engine := authz.New(s, authz.Options{})
+	engine, err := o.engine(s)
+	if err != nil {
+		return err
+	}
 	asked := q.By(who)
 	result := engine.Authorize(&asked)
 	out := answer{

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -31,16 +32,20 @@ var rightsNeeds = append([]cluster.Need{
 
 // askOptions are what the commands about rights share: where the facts come from.
 type askOptions struct {
-	files   []string
-	output  string
-	kube    *genericclioptions.ConfigFlags
-	streams genericiooptions.IOStreams
+	files    []string
+	version  string // of the cluster that the files are for
+	defaults bool
+	output   string
+	kube     *genericclioptions.ConfigFlags
+	streams  genericiooptions.IOStreams
 }
 
 func (o *askOptions) addFlags(cmd *cobra.Command, outputs ...string) {
 	f := cmd.Flags()
 	o.fileFlag(f)
 	f.StringVarP(&o.output, "output", "o", outputs[0], "`format`: "+strings.Join(outputs, ", "))
+	f.StringVar(&o.version, "cluster-version", "", "with -f: the Kubernetes `version` that answers, such as v1.34 (default: what the files say, or the newest)")
+	f.BoolVar(&o.defaults, "defaults", false, "with -f: add the roles and bindings that Kubernetes makes for itself, where the files lack them")
 	o.kube.AddFlags(f)
 	completeContexts(cmd, o.kube)
 	complete(cmd, "output", outputs...)
@@ -71,6 +76,30 @@ func (o *askOptions) read(ctx context.Context, paths []string) (*cluster.Snapsho
 	defer p.end()
 	s := &scanOptions{kube: o.kube, streams: o.streams, needs: rightsNeeds, everywhere: true}
 	return s.read(ctx, paths, p)
+}
+
+// maxProblems are shown of what the engine could not take as it stands.
+const maxProblems = 10
+
+// engine answers for the snapshot, and warns of what it could not take as it stands.
+func (o *askOptions) engine(s *cluster.Snapshot) (*authz.Engine, error) {
+	if (o.version != "" || o.defaults) && s.Live {
+		return nil, misuse("a running cluster says for itself what it has", "--cluster-version and --defaults are for files")
+	}
+	if o.version != "" {
+		if _, err := utilversion.ParseGeneric(o.version); err != nil {
+			return nil, misuse("write it as v1.34", "--cluster-version: %w", err)
+		}
+	}
+	e := authz.New(s, authz.Options{Version: o.version, Defaults: o.defaults})
+	for i, p := range e.Problems() {
+		if i == maxProblems {
+			fmt.Fprintf(o.streams.ErrOut, "bulwark: warning: and %d more objects\n", len(e.Problems())-i)
+			break
+		}
+		fmt.Fprintln(o.streams.ErrOut, "bulwark: warning:", clean(p.String()))
+	}
+	return e, nil
 }
 
 // write prints what is not a table: as JSON, or as the same in YAML.

@@ -11,7 +11,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/bulwark-k8s/bulwark/internal/authz"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/rights"
 )
@@ -111,7 +110,10 @@ func (o *rightsOptions) of(ctx context.Context, word string) error {
 	if only := *o.kube.Namespace; only != "" {
 		namespaces = []string{only}
 	}
-	engine := authz.New(s, authz.Options{})
+	engine, err := o.engine(s)
+	if err != nil {
+		return err
+	}
 	held, err := rights.HeldBy(engine, who, namespaces)
 	if err != nil {
 		return fmt.Errorf("%s: %w", subjectName(who), err)

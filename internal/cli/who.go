@@ -180,7 +180,10 @@ func (o *whoOptions) whoCan(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	engine := authz.New(s, authz.Options{})
+	engine, err := o.engine(s)
+	if err != nil {
+		return err
+	}
 	report := whoReport{Request: q.String(), Holders: []holder{}, Notes: engine.Notes()}
 	if q.note != "" {
 		report.Notes = append(report.Notes, q.note)
