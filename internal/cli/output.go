@@ -77,8 +77,17 @@ func writeFile(path string, data []byte) error {
 }
 
 // replaceFile replaces a file, once all of it is written. A report tells where a cluster
-// is weak, so only its owner may read it.
+// is weak, so only its owner may read it. A link keeps leading where it leads, and what is
+// no file, such as /dev/null or a pipe, is written to as it is.
 func replaceFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil {
+		if !info.Mode().IsRegular() {
+			return writeInto(path, write)
+		}
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return cause(err)
+		}
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return cause(err)
@@ -98,6 +107,17 @@ func replaceFile(path string, write func(io.Writer) error) error {
 		return cause(err)
 	}
 	return cause(os.Rename(tmp.Name(), path))
+}
+
+// writeInto writes to a device or a pipe.
+func writeInto(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return cause(err)
+	}
+	w := bufio.NewWriterSize(f, 64<<10)
+	err = write(w)
+	return cause(errors.Join(err, w.Flush(), f.Close()))
 }
 
 // cause drops the temporary file's name, which means nothing to anybody.
