@@ -19,7 +19,7 @@ func newNetExposed(kubeFlags *genericclioptions.ConfigFlags, streams genericioop
 		Use:   "exposed",
 		Short: "Say what is reached from outside, and what pods reach of the cluster itself",
 		Long: `Exposed finds the ways in from outside of the cluster: Services of the types
-LoadBalancer and NodePort, external IPs, Ingresses, HTTPRoutes, host ports, and pods on
+LoadBalancer and NodePort, external IPs, Ingresses, routes of Gateways, host ports, and pods on
 their nodes' networks; and says of each what is behind it and whether policies let
 anybody through. Then it says which workloads reach the API server, etcd, the kubelets
 and the cloud's metadata service.

@@ -84,9 +84,7 @@ func FuzzPolicies(f *testing.F) {
 					}
 				}
 			}
-			w.Exposed()
 			w.Reaches()
-			w.Namespaces()
 		}
 	})
 }

@@ -230,14 +230,20 @@ func (v *View) Judge(from, to Place, ports network.PortSet, want network.Verdict
 		return v.judgeService(from, to, ports, want)
 	}
 	good = ports
+	pairs, strangers := 0, 0
 	for _, a := range from.Ends {
 		for _, b := range to.Ends {
 			if itself(from, to, a, b) {
 				continue
 			}
+			pairs++
 			c := v.Connections(a, b)
 			if want == network.Allowed {
-				c = v.ConnectionsOfAll(a, b)
+				some := true
+				if c, some = v.ConnectionsOfAll(a, b); !some {
+					strangers++ // who is of the other family is not kept out by policies
+					continue
+				}
 			}
 			yes, no := c.Allowed, c.Denied
 			if want == network.Denied {
@@ -245,6 +251,9 @@ func (v *View) Judge(from, to Place, ports network.PortSet, want network.Verdict
 			}
 			good, bad = good.Intersect(yes), bad.Union(ports.Intersect(no))
 		}
+	}
+	if strangers > 0 && strangers == pairs {
+		return nil, ports // but where all are, nobody gets through
 	}
 	return good, bad
 }

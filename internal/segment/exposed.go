@@ -3,8 +3,8 @@ package segment
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,8 +44,6 @@ type Target struct {
 	Name, At string
 	// Allowed, Denied and Unknown are workloads.
 	Allowed, Denied, Unknown []string
-	// Reason says why nothing could be asked.
-	Reason string
 }
 
 // An Exposure is what is reached from outside, and what pods reach of the cluster itself.
@@ -257,7 +255,7 @@ func (x *exposer) hosts() {
 	}
 }
 
-// routes adds what stands behind Ingresses and HTTPRoutes. Whoever serves them opens a
+// routes adds what stands behind Ingresses and the routes of Gateways. Whoever serves them opens a
 // connection of its own, so that policies see its pods; which they are no object says. They
 // are among those that are reached directly.
 func (x *exposer) routes() {
@@ -281,7 +279,16 @@ func (x *exposer) routes() {
 			}
 		}
 	}
-	for o, route := range cluster.All[*cluster.Custom](x.v.Snapshot, "HTTPRoute") {
+	for _, kind := range routeKinds {
+		x.gatewayRoutes(kind)
+	}
+}
+
+// routeKinds are the kinds by which a Gateway leads to Services.
+var routeKinds = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
+
+func (x *exposer) gatewayRoutes(kind string) {
+	for o, route := range cluster.All[*cluster.Custom](x.v.Snapshot, kind) {
 		hosts, _ := route.Field("spec.hostnames").([]any)
 		var at []string
 		for _, h := range hosts {
@@ -295,9 +302,12 @@ func (x *exposer) routes() {
 			refs, _ := rule["backendRefs"].([]any)
 			for _, b := range refs {
 				ref, _ := b.(map[string]any)
+				if kind, ok := ref["kind"].(string); ok && kind != "Service" {
+					continue
+				}
 				name, _ := ref["name"].(string)
 				ns, _ := ref["namespace"].(string)
-				number, _ := ref["port"].(float64)
+				number, _ := strconv.ParseInt(fmt.Sprint(ref["port"]), 10, 32) // a number of whatever type
 				x.route("Gateway", o.Ref, strings.Join(at, ", "), cluster.Ref{Kind: "Service", Namespace: cmp.Or(ns, o.Namespace), Name: name}, int32(number), "")
 			}
 		}
@@ -375,66 +385,32 @@ func because(a network.Answer) string {
 
 // targets asks which workloads reach what belongs to the cluster itself.
 func (x *exposer) targets() {
-	control := Place{}
-	for _, o := range x.v.Snapshot.Kind("Node") {
-		_, a := o.Meta.Labels["node-role.kubernetes.io/control-plane"]
-		_, b := o.Meta.Labels["node-role.kubernetes.io/master"]
-		if e, ok := x.v.Find(o.Ref); ok && (a || b) {
-			control.Ends = append(control.Ends, e)
+	index := map[string]int{}
+	for i, t := range x.v.Targets() {
+		out := Target{Name: t.Name, At: fmt.Sprintf("%s %d", t.Protocol, t.Port)}
+		switch {
+		case t.Name == network.MetadataService:
+			out.At += " at 169.254.169.254"
+		case t.Nodes == 0:
+			out.At += " at an address that no object tells"
+		case t.Nodes == 1:
+			out.At += " on 1 node"
+		default:
+			out.At += fmt.Sprintf(" on %d nodes", t.Nodes)
 		}
-	}
-	metadata := Place{Label: "169.254.169.254", Ends: []network.Endpoint{x.v.Address(netip.MustParseAddr("169.254.169.254"))}}
-	const noControl = "no node says that it is of the control plane, so its addresses are not known"
-	on := func(n int) string {
-		if n == 1 {
-			return " on 1 node"
-		}
-		return fmt.Sprintf(" on %d nodes", n)
-	}
-	for _, t := range []struct {
-		name, at string
-		to       Place
-		port     int32
-		why      string
-	}{
-		{"API server", "TCP 6443" + on(len(control.Ends)), control, 6443, noControl},
-		{"etcd", "TCP 2379" + on(len(control.Ends)), control, 2379, noControl},
-		{"kubelets", "TCP 10250" + on(len(x.nodes.Ends)), x.nodes, 10250, "no node is known"},
-		{"metadata service", "TCP 80 at 169.254.169.254", metadata, 80, ""},
-	} {
-		out := Target{Name: t.name, At: t.at}
-		if len(t.to.Ends) == 0 {
-			out.At, out.Reason = "", t.why
-			x.out.Targets = append(x.out.Targets, out)
-			continue
-		}
-		for _, p := range x.all {
-			switch x.v.any(p, t.to, corev1.ProtocolTCP, t.port) {
-			case network.Allowed:
-				out.Allowed = append(out.Allowed, p.Label)
-			case network.Denied:
-				out.Denied = append(out.Denied, p.Label)
-			case network.Unknown:
-				out.Unknown = append(out.Unknown, p.Label)
-			}
-		}
+		index[t.Name] = i
 		x.out.Targets = append(x.out.Targets, out)
 	}
-}
-
-// any is the verdict of the pair of ends that is let through most.
-func (v *View) any(from, to Place, protocol corev1.Protocol, port int32) network.Verdict {
-	best := network.Denied
-	for _, a := range from.Ends {
-		for _, b := range to.Ends {
-			got := v.Connections(a, b).Of(protocol, port)
-			if got == network.Allowed {
-				return got
-			}
-			if order(got) > order(best) {
-				best = got
-			}
+	for _, r := range x.v.Reaches() {
+		t := &x.out.Targets[index[r.Target.Name]]
+		label := Unit{Kind: r.From.Kind, Namespace: r.From.Namespace, Name: r.From.Name}.String()
+		switch r.Verdict {
+		case network.Allowed:
+			t.Allowed = append(t.Allowed, label)
+		case network.Denied:
+			t.Denied = append(t.Denied, label)
+		case network.Unknown:
+			t.Unknown = append(t.Unknown, label)
 		}
 	}
-	return best
 }

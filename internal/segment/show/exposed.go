@@ -44,10 +44,6 @@ func WriteExposed(w io.Writer, x *segment.Exposure, o Options) error {
 	b.WriteString("\n" + o.paint("1", "FROM PODS") + "\n")
 	for _, t := range x.Targets {
 		fmt.Fprintf(&b, "  %s\n", wrap(printable(strings.TrimRight(t.Name+"  "+t.At, " ")), o.width(), 6))
-		if t.Reason != "" {
-			fmt.Fprintf(&b, "      %s%s\n", o.verdict(network.Unknown), wrap(printable(t.Reason), o.width(), 15))
-			continue
-		}
 		total := len(t.Allowed) + len(t.Denied) + len(t.Unknown)
 		for _, part := range []struct {
 			v     network.Verdict
@@ -97,7 +93,6 @@ type (
 	targetJSON struct {
 		Name    string   `json:"name"`
 		At      string   `json:"at,omitempty"`
-		Reason  string   `json:"reason,omitempty"`
 		Allowed []string `json:"allowed"`
 		Denied  []string `json:"denied"`
 		Unknown []string `json:"unknown"`
@@ -115,7 +110,7 @@ func WriteExposedJSON(w io.Writer, profile string, x *segment.Exposure) error {
 		out.Doors = append(out.Doors, one)
 	}
 	for _, t := range x.Targets {
-		out.Targets = append(out.Targets, targetJSON{t.Name, t.At, t.Reason, append([]string{}, t.Allowed...), append([]string{}, t.Denied...), append([]string{}, t.Unknown...)})
+		out.Targets = append(out.Targets, targetJSON{t.Name, t.At, append([]string{}, t.Allowed...), append([]string{}, t.Denied...), append([]string{}, t.Unknown...)})
 	}
 	return writeJSON(w, out)
 }
@@ -130,7 +125,7 @@ func Untold(x *segment.Exposure) bool {
 		}
 	}
 	for _, t := range x.Targets {
-		if t.Reason != "" || len(t.Unknown) > 0 {
+		if len(t.Unknown) > 0 {
 			return true
 		}
 	}
