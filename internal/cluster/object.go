@@ -23,13 +23,13 @@ type Ref struct {
 	Cluster string `json:"cluster,omitempty"`
 }
 
-// ClusterRef names one of several clusters as a whole.
-func ClusterRef(name string) Ref { return Ref{Kind: clusterKind, Name: name, Cluster: name} }
+// WholeCluster names one of several clusters as a whole.
+func WholeCluster(name string) Ref { return Ref{Kind: clusterKind, Name: name, Cluster: name} }
 
 const clusterKind = "Cluster"
 
 // IsCluster reports whether the thing is one of several clusters as a whole.
-func (r Ref) IsCluster() bool { return r.Cluster != "" && r == ClusterRef(r.Cluster) }
+func (r Ref) IsCluster() bool { return r.Cluster != "" && r == WholeCluster(r.Cluster) }
 
 // Within is the Ref as the cluster itself knows it.
 func (r Ref) Within() Ref {

@@ -113,7 +113,8 @@ spec: {rules: [{host: a.test, http: {paths: [{path: /, pathType: Prefix, backend
 		},
 		"a route of a Gateway that is elsewhere": {
 			deployment("cart", plainPod) + service("cart", "selector: {app: cart}") + httpRoute("{name: edge, namespace: infra}", "{name: cart, port: 80}"),
-			cart, []string{"exposed: reachable from outside through httproute shop/web"},
+			cart,
+			[]string{"exposed: reachable from outside through httproute shop/web"},
 		},
 		"a route itself": {httpRoute("{name: edge, namespace: infra}", "{name: cart, port: 80}"), cluster.Ref{Kind: "HTTPRoute", Namespace: "shop", Name: "web"}, []string{"exposed: reachable from outside"}},
 		"a route within a mesh": {

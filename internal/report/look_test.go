@@ -32,7 +32,7 @@ func TestLook(t *testing.T) {
 			lookup{"", "kubectl --context 'prod; reboot' -n shop get deployment cart -o yaml"},
 		},
 		"one of several clusters": {
-			control.Finding{Object: cluster.ClusterRef("prod")},
+			control.Finding{Object: cluster.WholeCluster("prod")},
 			lookup{"", "kubectl --context prod version"},
 		},
 		"an object in a chart's archive": {

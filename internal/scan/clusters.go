@@ -27,7 +27,7 @@ func (r *Result) As(name string) {
 	for _, res := range r.Controls {
 		// What a control could not tell of this cluster, it may tell of others.
 		if res.Outcome == control.Unknown && len(res.Findings) == 0 {
-			res.Findings = []*control.Finding{{Object: cluster.ClusterRef(name), Reason: res.Reason}}
+			res.Findings = []*control.Finding{{Object: cluster.WholeCluster(name), Reason: res.Reason}}
 			res.Reason = ""
 		}
 		for _, f := range res.Findings {

@@ -239,11 +239,12 @@ func (v *View) Judge(from, to Place, ports network.PortSet, want network.Verdict
 			pairs++
 			c := v.Connections(a, b)
 			if want == network.Allowed {
-				some := true
-				if c, some = v.ConnectionsOfAll(a, b); !some {
+				all, some := v.ConnectionsOfAll(a, b)
+				if !some {
 					strangers++ // who is of the other family is not kept out by policies
 					continue
 				}
+				c = all
 			}
 			yes, no := c.Allowed, c.Denied
 			if want == network.Denied {
