@@ -101,7 +101,7 @@ func (o *netOptions) addFlags(cmd *cobra.Command, files bool) {
 	for _, p := range network.Profiles() {
 		names = append(names, p.Name)
 	}
-	f.StringVar(&o.cni, "cni", "", "the `network` that enforces the policies: "+strings.Join(names, ", ")+" (default: told by the cluster's DaemonSets)")
+	f.StringVar(&o.cni, "cni", "", "the `network` that enforces the policies: "+strings.Join(names, ", ")+" (default: told by DaemonSets and nodes; for files that do not tell, generic)")
 	f.StringSliceVar(&o.podCIDRs, "pod-cidr", nil, "the `ranges` of the pods' addresses (default: those of the nodes)")
 	if o.kube != nil {
 		o.kube.AddFlags(f)

@@ -390,7 +390,7 @@ func TestAsk(t *testing.T) {
 		},
 		{
 			name:     "whether a network enforces them may not be known",
-			profile:  "calico",
+			profile:  "cilium",
 			policies: object(clusterPolicies, "ClusterNetworkPolicy", "{name: a}", `spec: {tier: Admin, priority: 5, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}]}`),
 			want: `
 				shop/front shop/cart TCP 80 unknown

@@ -54,11 +54,11 @@ var profiles = []Profile{
 		Source: "kubernetes.io, Network Policies, and network-policy-api.sigs.k8s.io, each taken at its word",
 	},
 	{
-		Name: "calico", Enforced: Yes, Cluster: Maybe, Admin: Maybe, BlocksMatchPods: Yes,
+		Name: "calico", Enforced: Yes, Cluster: Yes, Admin: Yes, BlocksMatchPods: Yes,
 		// With IP in IP or VXLAN a node speaks to pods elsewhere from its tunnel's address,
 		// which is not in its status.
 		BlocksMatchNodes: Maybe, EgressToOwnNode: Yes,
-		Source: "docs.tigera.io: policy by sets of addresses, whosesoever; DefaultEndpointToHostAction applies after a pod's egress policy; AdminNetworkPolicy up to v3.31, ClusterNetworkPolicy (tier kube-admin) from v3.32",
+		Source: "docs.tigera.io: policy by sets of addresses, whosesoever; DefaultEndpointToHostAction applies after a pod's egress policy; AdminNetworkPolicy up to v3.31, ClusterNetworkPolicy (tier kube-admin) from v3.32, each while its API is served at all",
 		agents: []string{"calico", "canal"}, marks: []string{"projectcalico.org/"},
 	},
 	{
@@ -68,10 +68,25 @@ var profiles = []Profile{
 		agents: []string{"cilium"}, marks: []string{"network.cilium.io/", "io.cilium."},
 	},
 	{
-		Name: "kube-network-policies", Enforced: Yes, Cluster: Maybe, Admin: Maybe, BlocksMatchPods: Yes,
+		Name: "kube-network-policies", Enforced: Yes, Cluster: Yes, Admin: Yes, BlocksMatchPods: Yes,
 		BlocksMatchNodes: Yes, EgressToOwnNode: No,
 		Source: "github.com/kubernetes-sigs/kube-network-policies: packets judged by their addresses; kindnet has the same engine",
 		agents: []string{"kube-network-policies", "kindnet"},
+	},
+	{
+		Name: "antrea", Enforced: Yes, Cluster: Maybe, Admin: Yes, BlocksMatchPods: Yes, BlocksMatchNodes: Maybe, EgressToOwnNode: Maybe,
+		Source: "antrea.io: policies are flows by address; AdminNetworkPolicy behind a feature gate",
+		agents: []string{"antrea-agent"}, marks: []string{"node.antrea.io/"},
+	},
+	{
+		Name: "ovn-kubernetes", Enforced: Yes, Cluster: Yes, Admin: Yes, BlocksMatchPods: Yes, BlocksMatchNodes: Maybe, EgressToOwnNode: Maybe,
+		Source: "ovn-kubernetes.io: policies are ACLs on address sets",
+		agents: []string{"ovnkube"}, marks: []string{"k8s.ovn.org/"},
+	},
+	{
+		Name: "kube-router", Enforced: Yes, Cluster: No, Admin: No, BlocksMatchPods: Yes, BlocksMatchNodes: Maybe, EgressToOwnNode: Maybe,
+		Source: "kube-router.io: policies are iptables and ipsets of addresses; NetworkPolicy alone",
+		agents: []string{"kube-router"}, marks: []string{"kube-router.io/"},
 	},
 	{
 		Name: "bulwark-lab", Enforced: Yes, Cluster: No, Admin: No, BlocksMatchPods: Yes,
@@ -104,7 +119,8 @@ func FindProfile(name string) (Profile, bool) {
 
 // Detect tells the network of a running cluster by its DaemonSets, and where those do not
 // tell by the marks on its nodes: an agent may be no pod. Of several that are there, one
-// that enforces policies goes before one that does not.
+// that enforces policies goes before one that does not. Files seldom tell: what they say is
+// taken at its word.
 func Detect(s *cluster.Snapshot) Profile {
 	for _, p := range profiles {
 		for o := range cluster.All[*appsv1.DaemonSet](s, "DaemonSet") {
@@ -121,6 +137,9 @@ func Detect(s *cluster.Snapshot) Profile {
 				}
 			}
 		}
+	}
+	if !s.Live {
+		return Generic()
 	}
 	return profiles[len(profiles)-1]
 }
