@@ -52,6 +52,11 @@ func (m *maker) policies() []Policy {
 			put(in, g, e.From, e.Port)
 		}
 	}
+	for g, rules := range out { // allow-within lets them out already
+		maps.DeleteFunc(rules, func(p Peer, _ map[Port]bool) bool {
+			return inside[g.Ref.Namespace] && p.Group != nil && p.Group.Ref.Namespace == g.Ref.Namespace
+		})
+	}
 	byNamespace := map[string][]*Group{}
 	for _, g := range m.groups {
 		if m.target(g.Ref.Namespace) && !g.Host {
@@ -155,16 +160,30 @@ type rule struct {
 	ports []Port
 }
 
-// merge gathers peers with equal ports, in a fixed order. What everybody may is not
-// repeated for somebody.
+// covered reports whether a wider peer may use the port.
+func (rs ruleset) covered(peer Peer, port Port) bool {
+	switch {
+	case peer == Peer{}:
+		return false
+	case rs[Peer{}][port]:
+		return true
+	case peer.AllPods || peer.Net.IsValid():
+		return false
+	case rs[Peer{AllPods: true}][port]:
+		return true
+	}
+	return peer.Group != nil && rs[Peer{Namespace: peer.Group.Ref.Namespace}][port]
+}
+
+// merge gathers peers with equal ports, in a fixed order. What all may is not repeated for
+// some of them.
 func merge(rs ruleset) []rule {
-	everybody := rs[Peer{}]
 	byPorts := map[string]*rule{}
 	var all []*rule
 	for _, peer := range slices.SortedFunc(maps.Keys(rs), Peer.compare) {
 		var ports []Port
 		for port := range rs[peer] {
-			if peer == (Peer{}) || !everybody[port] {
+			if !rs.covered(peer, port) {
 				ports = append(ports, port)
 			}
 		}
