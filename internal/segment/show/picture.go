@@ -15,6 +15,7 @@ import (
 const (
 	maxBands = 64
 	maxTips  = 900
+	maxNotes = 8
 )
 
 // Style is what the classes of a picture look like. It follows the reader's choice of
@@ -35,7 +36,7 @@ func WriteSVG(w io.Writer, title string, g *segment.Grid) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`, p.w, p.h+head, p.w, p.h+head)
 	fmt.Fprintf(&b, "\n<title id=\"t\">%s</title>\n<desc id=\"d\">%s</desc>\n<style>%s</style>\n", text(title), text(p.desc), Style)
-	fmt.Fprintf(&b, `<rect class="net-back" width="100%%" height="100%%"/><text class="net-text net-head" x="24" y="36">%s</text>`, text(title))
+	fmt.Fprintf(&b, `<rect class="net-back" width="100%%" height="100%%"/><text class="net-text net-head" x="24" y="36">%s</text>`, text(shorten(title, (p.w-48)/12))) // 12 units a character of 19
 	fmt.Fprintf(&b, `<text class="net-text net-soft" x="24" y="56">from the row, to the column, by policy</text>`)
 	fmt.Fprintf(&b, "\n<g transform=\"translate(0 %d)\">\n", head)
 	p.draw(&b)
@@ -65,6 +66,7 @@ type picture struct {
 	top   int
 	w, h  int
 	desc  string
+	notes []string // a line each, below
 }
 
 func newPicture(g *segment.Grid) *picture {
@@ -93,9 +95,8 @@ func newPicture(g *segment.Grid) *picture {
 	n := len(p.bands) * p.size
 	p.w = max(p.left+n+longest*38/10+36, 640)
 	p.h = p.top + n + 24 + 30
-	if p.more > 0 || slices.ContainsFunc(p.bands, func(b segment.Band) bool { return len(b) > 1 }) {
-		p.h += 22
-	}
+	p.annotate()
+	p.h += noteHeight * len(p.notes)
 	count := map[segment.State]int{}
 	for _, i := range p.bands {
 		for _, j := range p.bands {
@@ -105,6 +106,33 @@ func newPicture(g *segment.Grid) *picture {
 	p.desc = fmt.Sprintf("A grid of %d rows and columns: %d cells are open, %d in part, %d closed, %d unknown.",
 		len(p.bands), count[segment.Open], count[segment.Part], count[segment.Closed], count[segment.Untold])
 	return p
+}
+
+const noteHeight = 18
+
+// annotate names those that share a band, and counts those that have none.
+func (p *picture) annotate() {
+	for _, b := range p.bands {
+		if len(b) == 1 {
+			continue
+		}
+		if len(p.notes) == maxNotes {
+			p.notes = append(p.notes, "and more that are exactly alike")
+			break
+		}
+		var names []string
+		for _, i := range b[1:] {
+			names = append(names, p.grid.Units[i].String())
+		}
+		line := p.label(b) + ", exactly alike: " + strings.Join(names, ", ")
+		p.notes = append(p.notes, shorten(line, (p.w-48)*10/66)) // 6.6 units a character of 12
+	}
+	if len(p.notes) > 0 {
+		p.notes = append(p.notes, "where such a row meets its own column, the cell is between two of them")
+	}
+	if p.more > 0 {
+		p.notes = append(p.notes, fmt.Sprintf("%d smaller ones are not drawn", p.more))
+	}
 }
 
 func (p *picture) weight(b segment.Band) int {
@@ -197,15 +225,8 @@ func (p *picture) legend(b *strings.Builder, y int) {
 		x += 20 + len(m.name)*75/10 + 18
 	}
 	b.WriteByte('\n')
-	var notes []string
-	if slices.ContainsFunc(p.bands, func(b segment.Band) bool { return len(b) > 1 }) {
-		notes = append(notes, "+3: three more that are exactly alike; the cell on the diagonal is between two of them")
-	}
-	if p.more > 0 {
-		notes = append(notes, fmt.Sprintf("%d smaller ones are not drawn", p.more))
-	}
-	if len(notes) > 0 {
-		fmt.Fprintf(b, `<text class="net-text net-soft net-small" x="24" y="%d">%s</text>`, y+22, text(strings.Join(notes, "; ")))
+	for i, note := range p.notes {
+		fmt.Fprintf(b, `<text class="net-text net-soft net-small" x="24" y="%d">%s</text>`, y+22+noteHeight*i, text(note))
 		b.WriteByte('\n')
 	}
 }
