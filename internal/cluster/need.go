@@ -189,6 +189,7 @@ func Objects() []Need {
 		Namespaces, Nodes, Services, Secrets, ConfigMaps, ServiceAccounts, NetworkPolicies, Ingresses, PersistentVolumes,
 		ValidatingWebhooks, MutatingWebhooks, ValidatingPolicies, ValidatingPolicyBindings, MutatingPolicies, MutatingPolicyBindings,
 		StorageClasses, ResourceQuotas, LimitRanges, DisruptionBudgets, Autoscalers, DeviceClaims, DeviceClaimTemplates,
+		DeviceSlices, VolumeAttachments, PodCertificates,
 	})
 	for _, k := range CustomKinds {
 		out = append(out, k.Need)

@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	resourcev1 "k8s.io/api/resource/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -32,13 +34,16 @@ func typed[T any, P interface {
 	return o, json.Unmarshal(raw, o)
 }
 
-// extras are Kubernetes' own kinds that became stable late, with the same fields as in
-// their last beta, and the kinds beside Kubernetes' own that controls know.
+// extras are Kubernetes' own kinds that became stable late or are seldom asked for, with the
+// same fields as in their last beta, and the kinds beside Kubernetes' own that controls know.
 var extras = append([]extra{
 	{need: cluster.MutatingPolicies, kind: "MutatingAdmissionPolicy", parse: typed[admissionv1.MutatingAdmissionPolicy]},
 	{need: cluster.MutatingPolicyBindings, kind: "MutatingAdmissionPolicyBinding", parse: typed[admissionv1.MutatingAdmissionPolicyBinding]},
 	{need: cluster.DeviceClaims, kind: "ResourceClaim", parse: typed[resourcev1.ResourceClaim]},
 	{need: cluster.DeviceClaimTemplates, kind: "ResourceClaimTemplate", parse: typed[resourcev1.ResourceClaimTemplate]},
+	{need: cluster.DeviceSlices, kind: "ResourceSlice", parse: typed[resourcev1.ResourceSlice]},
+	{need: cluster.VolumeAttachments, kind: "VolumeAttachment", parse: typed[storagev1.VolumeAttachment]},
+	{need: cluster.PodCertificates, kind: "PodCertificateRequest", parse: typed[certificatesv1beta1.PodCertificateRequest]},
 }, ofKinds(cluster.CustomKinds)...)
 
 func ofKinds(kinds []cluster.CustomKind) []extra {

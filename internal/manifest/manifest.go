@@ -128,7 +128,8 @@ func NewReader(b *cluster.Builder, namespace string) *Reader {
 		cluster.ServiceAccounts, cluster.NetworkPolicies, cluster.Ingresses, cluster.PersistentVolumes,
 		cluster.ValidatingWebhooks, cluster.MutatingWebhooks, cluster.ValidatingPolicies, cluster.ValidatingPolicyBindings,
 		cluster.MutatingPolicies, cluster.MutatingPolicyBindings, cluster.StorageClasses, cluster.ResourceQuotas,
-		cluster.LimitRanges, cluster.DisruptionBudgets, cluster.Autoscalers, cluster.DeviceClaims, cluster.DeviceClaimTemplates)
+		cluster.LimitRanges, cluster.DisruptionBudgets, cluster.Autoscalers, cluster.DeviceClaims, cluster.DeviceClaimTemplates,
+		cluster.DeviceSlices, cluster.VolumeAttachments, cluster.PodCertificates)
 	for _, k := range cluster.CustomKinds {
 		b.Looked(k.Need)
 	}
