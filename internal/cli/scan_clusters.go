@@ -227,9 +227,12 @@ type reading struct {
 // aheadMost is how many subjects are read or held at once, which bounds the memory.
 const aheadMost = 4
 
-// readAhead reads the subjects, a few at a time, and hands them over in their order.
+// readAhead reads the subjects, a few at a time, and hands them over in their order. It
+// returns when nothing is read any more: whoever is interrupted tidies up first.
 func readAhead(ctx context.Context, subjects []subject, p *progress) iter.Seq2[subject, reading] {
 	return func(yield func(subject, reading) bool) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		slots := make(chan struct{}, aheadMost)
@@ -237,30 +240,27 @@ func readAhead(ctx context.Context, subjects []subject, p *progress) iter.Seq2[s
 		for i := range done {
 			done[i] = make(chan reading, 1)
 		}
-		go func() {
+		wg.Go(func() {
 			for i, s := range subjects {
 				select {
 				case slots <- struct{}{}:
+					wg.Go(func() {
+						snapshot, err := s.read(ctx, p)
+						done[i] <- reading{snapshot, err}
+					})
 				case <-ctx.Done():
-					return
+					done[i] <- reading{err: context.Cause(ctx)}
 				}
-				go func() {
-					snapshot, err := s.read(ctx, p)
-					done[i] <- reading{snapshot, err}
-				}()
 			}
-		}()
+		})
 		for i, s := range subjects {
-			var r reading
-			select {
-			case r = <-done[i]:
-			case <-ctx.Done():
-				r.err = context.Cause(ctx)
-			}
-			if !yield(s, r) {
+			if !yield(s, <-done[i]) {
 				return
 			}
-			<-slots
+			select {
+			case <-slots:
+			default: // it was never read
+			}
 		}
 	}
 }
