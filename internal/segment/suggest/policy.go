@@ -161,18 +161,18 @@ type rule struct {
 }
 
 // covered reports whether a wider peer may use the port.
-func (rs ruleset) covered(peer Peer, port Port) bool {
+func (r ruleset) covered(peer Peer, port Port) bool {
 	switch {
 	case peer == Peer{}:
 		return false
-	case rs[Peer{}][port]:
+	case r[Peer{}][port]:
 		return true
 	case peer.AllPods || peer.Net.IsValid():
 		return false
-	case rs[Peer{AllPods: true}][port]:
+	case r[Peer{AllPods: true}][port]:
 		return true
 	}
-	return peer.Group != nil && rs[Peer{Namespace: peer.Group.Ref.Namespace}][port]
+	return peer.Group != nil && r[Peer{Namespace: peer.Group.Ref.Namespace}][port]
 }
 
 // merge gathers peers with equal ports, in a fixed order. What all may is not repeated for
