@@ -86,6 +86,10 @@ func (w *World) membersEnd(r cluster.Ref, members []int32) Endpoint {
 			points = append(points, w.point(i))
 		}
 	}
+	if len(points) == 1 {
+		// Two that nothing tells apart are not one that talks to itself.
+		points = append(points, w.point(members[1]))
+	}
 	return Endpoint{Ref: r, groups: alike(points)}
 }
 

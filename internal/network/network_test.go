@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -555,6 +556,29 @@ func TestProblems(t *testing.T) {
 	}
 	if a := ask(t, w, "tools/admin shop/cart TCP 80"); a.Verdict != Unknown {
 		t.Errorf("what rests on them is %s", a.Verdict)
+	}
+}
+
+// TestItself: a pod reaches itself, and of a workload's pods one reaches another by policy,
+// on one node as on two.
+func TestItself(t *testing.T) {
+	for name, nodes := range map[string][2]string{"on one node": {"n1", "n1"}, "on two nodes": {"n1", "n2"}} {
+		text := "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop, uid: d}\nspec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]}}}\n" +
+			"---\napiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: web-1, namespace: shop, uid: r, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}\nspec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]}}}\n"
+		for i, node := range nodes {
+			text += fmt.Sprintf("---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-1-%d, namespace: shop, uid: p%d, labels: {app: web}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: r, controller: true}]}\nspec: {nodeName: %s, containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.0.0.%d}\n", i, i, node, i+1)
+		}
+		w := New(read(t, text+policyOf("deny", "{podSelector: {}}")), Options{Profile: Generic()})
+		for kind, want := range map[string]Verdict{"Deployment/web": Denied, "Pod/web-1-0": Allowed} {
+			kind, object, _ := strings.Cut(kind, "/")
+			e, ok := w.Find(cluster.Ref{Kind: kind, Namespace: "shop", Name: object})
+			if !ok {
+				t.Fatalf("%s: %s is not found", name, object)
+			}
+			if got := w.Ask(e, e, corev1.ProtocolTCP, 80).Verdict; got != want {
+				t.Errorf("%s: %s to itself is %s, want %s", name, object, got, want)
+			}
+		}
 	}
 }
 
