@@ -168,6 +168,8 @@ func (p *abacPolicy) whole(resource string) []string {
 		if p.APIGroup == "*" {
 			of = "that " + resource + " of other groups than Kubernetes' own may have"
 		}
+		slices.Sort(out)
+		out = slices.Compact(out)
 		p.leave("also gives subresources %s: %s are in the role", of, strings.Join(out[1:], ", "))
 	}
 	slices.Sort(out)
