@@ -62,9 +62,12 @@ func (o *askOptions) question(args []string) (*question, error) {
 		return nil, misuse(hint, "%s has no subresource %q", known, sub)
 	}
 	q := &question{namespaced: found.Namespaced}
+	if !verbs.MatchString(verb) {
+		q.note = fmt.Sprintf("Kubernetes itself asks for no verb %q; a role may have it all the same", verb)
+	}
 	namespace := *o.kube.Namespace
 	if namespace != "" && !found.Namespaced {
-		q.note = found.String() + " are in no namespace, so -n is left aside"
+		q.note = strings.TrimPrefix(q.note+"; ", "; ") + found.String() + " are in no namespace, so -n is left aside"
 		namespace = ""
 	}
 	if found.Namespaced && namespace == "" && name != "" {
@@ -74,6 +77,10 @@ func (o *askOptions) question(args []string) (*question, error) {
 	q.Subresource = sub
 	return q, nil
 }
+
+// verbs are those that the API server asks for of resources: of requests
+// (k8s.io/apiserver/pkg/endpoints/request/requestinfo.go) and of what it checks besides.
+var verbs = regexp.MustCompile(`^(get|list|watch|create|update|patch|delete|deletecollection|bind|escalate|impersonate|impersonate:.+|impersonate-on:.+|approve|sign|attest|use|proxy|unsafe-delete-ignore-read-errors|\*)$`)
 
 // resource finds what a word means: Kubernetes' own resource, a resource with its group,
 // or one that the cluster says it has.
