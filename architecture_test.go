@@ -52,6 +52,10 @@ var rules = []rule{
 	{[]string{"/internal/trust/show"}, []string{module + "/internal/trust/gather", "k8s.io/client-go", "net/http", "os"}, "a report sees the verdict, not how it came to be"},
 	{[]string{"/internal/trust/gather"}, []string{module + "/internal/trust/show"}, "reading does not know how it is shown"},
 	{[]string{"/internal", "/controls"}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "flags belong to internal/cli"},
+	{[]string{"/internal/advisory"}, []string{module + "/internal/image", module + "/internal/match"}, "what is known of a vulnerability does not depend on who has it"},
+	{[]string{"/internal/image"}, []string{module + "/internal/advisory", module + "/internal/match", "k8s.io/"}, "an image is a fact; what is wrong with it, and where it runs, is somebody else's business"},
+	{[]string{"/internal/match", "/internal/vex"}, []string{"os", "net/http", "k8s.io/", "github.com/google/go-containerregistry"}, "matching opens nothing and asks nobody: it is given an image and a database"},
+	{[]string{"/internal/signature"}, []string{"k8s.io/", module + "/internal/match", module + "/internal/advisory"}, "the verifier is used by admission too: it knows images and keys only"},
 	{[]string{"/"}, []string{"k8s.io/kubernetes"}, "the Kubernetes monolith stays in lab/"},
 }
 
