@@ -16,6 +16,7 @@ type Facts struct {
 	Machines      []*Machine
 	Kubelets      []*Kubelet
 	Configs       []*Config
+	Images        []*Image
 	Flagz         []Flagz
 	Gaps          []Gap
 	// Foreign counts the objects of kinds that are not known.
@@ -36,7 +37,7 @@ type Flagz struct {
 func (s *Snapshot) Facts() Facts {
 	f := Facts{
 		Name: s.Name, Version: s.Version, Live: s.Live,
-		Objects: s.objects, Machines: s.machines, Kubelets: s.kubelets, Configs: s.configs,
+		Objects: s.objects, Machines: s.machines, Kubelets: s.kubelets, Configs: s.configs, Images: s.images,
 		Gaps: s.gaps, Foreign: s.foreign, Own: s.own, Looked: slices.Sorted(maps.Keys(s.looked)),
 	}
 	for _, c := range s.components {
@@ -63,6 +64,9 @@ func Restore(f Facts) *Snapshot {
 		}
 	}
 	b.s.machines, b.s.configs, b.s.foreign = f.Machines, f.Configs, f.Foreign
+	for _, i := range f.Images {
+		b.AddImage(i)
+	}
 	for _, k := range f.Kubelets {
 		b.AddKubelet(k)
 	}

@@ -40,6 +40,9 @@ const (
 	StoredObjects Need = "etcd:stored"
 	// OwnWorkloads are the objects of all kinds with pod templates that the user named.
 	OwnWorkloads Need = "workloads:own"
+	// Images are what is inside of container images. Nothing asks for it but whoever looks
+	// into images: a scan that does not is neither poorer nor incomplete.
+	Images Need = "image-contents"
 	// Input is a file or document that was given and could not be read.
 	Input Need = "input"
 )
@@ -133,7 +136,7 @@ var RBAC = []Need{Roles, ClusterRoles, RoleBindings, ClusterRoleBindings}
 
 // IsObject reports whether the need is a resource of the API rather than a fact beside it.
 func (n Need) IsObject() bool {
-	return !strings.Contains(string(n), ":") && n != KubeletConfig && n != HostFiles && n != Listeners && n != Input
+	return !strings.Contains(string(n), ":") && n != KubeletConfig && n != HostFiles && n != Listeners && n != Images && n != Input
 }
 
 // GroupResource splits an object need as RBAC wants it.

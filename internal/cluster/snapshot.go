@@ -36,6 +36,7 @@ type Snapshot struct {
 	kubelets   []*Kubelet
 	machines   []*Machine
 	configs    []*Config
+	images     []*Image
 	gaps       []Gap
 	looked     map[Need]bool
 	noFlagz    string
@@ -48,6 +49,9 @@ type Snapshot struct {
 	podsByNS    map[string][]*PodSpec
 	podsByLabel map[label][]*PodSpec
 	namespaces  []string
+
+	imageNames map[string]int    // how many images have a name
+	imageUses  func() []ImageUse // Uses, worked out once
 }
 
 // Objects returns every object, ordered by kind, namespace and name.
@@ -315,6 +319,7 @@ func (b *Builder) index() {
 	slices.SortStableFunc(s.configs, func(a, b *Config) int { return a.Compare(b.Ref) })
 	slices.SortStableFunc(s.kubelets, func(a, b *Kubelet) int { return strings.Compare(a.Node, b.Node) })
 	s.indexPods()
+	s.indexImages()
 	s.indexLabels()
 	s.indexNamespaces()
 	s.indexComponents(b.flagz)

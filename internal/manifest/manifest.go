@@ -671,6 +671,21 @@ func (r *Reader) object(src cluster.Source, data []byte, lay layout) (int, error
 		r.lookedFlags()
 		r.out.Documents++
 		return 1, nil
+	case h.APIVersion == cluster.FactsVersion && h.Kind == "Image":
+		i := &cluster.Image{Source: src}
+		if err := json.Unmarshal(data, i); err != nil {
+			return 0, fmt.Errorf("kind Image: %w", err)
+		}
+		if i.Name == "" {
+			return 0, errors.New("kind Image: name is empty")
+		}
+		if !r.b.AddImage(i) {
+			r.skip(src.Origin, src.Line, fmt.Sprintf("image %s stands in the input twice", i.Name))
+			return 0, nil
+		}
+		r.keep.note(spot{src.Line, src.Column}, true)
+		r.out.Documents++
+		return 1, nil
 	case h.Kind == "KubeletConfiguration" && h.APIVersion == kubeletv1beta1.SchemeGroupVersion.String():
 		c := new(kubeletv1beta1.KubeletConfiguration)
 		if err := json.Unmarshal(data, c); err != nil {

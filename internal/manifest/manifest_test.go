@@ -333,7 +333,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		s := b.Snapshot()
-		if n := len(s.Objects()) + len(s.Machines()) + len(s.Kubelets()); n != out.Documents {
+		if n := len(s.Objects()) + len(s.Machines()) + len(s.Kubelets()) + len(s.Images()); n != out.Documents {
 			t.Errorf("%d objects, %d documents", n, out.Documents)
 		}
 		for _, o := range s.Objects() {

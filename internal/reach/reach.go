@@ -58,8 +58,36 @@ func New(s *cluster.Snapshot) *Index {
 		}
 	}
 	x.unbound(s)
+	x.images(s)
 	return x
 }
+
+// images gives each image the reach of the workload that runs it and from which the most
+// can be done. An image that only idle workloads name is a dead end.
+func (x *Index) images(s *cluster.Snapshot) {
+	for _, i := range s.Images() {
+		var worst *cluster.PodSpec
+		var most int
+		for _, p := range s.RunBy(i) {
+			weight := 1 // more than a dead end
+			for _, r := range x.of[p.Object.Ref] {
+				weight += weights[r.Way]
+			}
+			if worst == nil || weight > most {
+				worst, most = p, weight
+			}
+		}
+		if worst == nil {
+			continue
+		}
+		ref := s.ImageRef(i)
+		for _, r := range x.of[worst.Object.Ref] {
+			x.add(ref, r.Way, "%s: %s", worst.Object, r.Text)
+		}
+	}
+}
+
+var weights = map[control.Way]int{control.Exposed: 10, control.LeadsOn: 4, control.DeadEnd: -1}
 
 func (x *Index) add(r cluster.Ref, w control.Way, format string, args ...any) {
 	x.of[r] = append(x.of[r], control.Reach{Way: w, Text: fmt.Sprintf(format, args...)})

@@ -198,3 +198,32 @@ func TestReachIsLinear(t *testing.T) {
 		t.Errorf("p77 has the reach %v", got)
 	}
 }
+
+// TestImages: an image has the reach of the workload that runs it and reaches the most.
+func TestImages(t *testing.T) {
+	const image = "\n---\napiVersion: facts.bulwark.dev/v1alpha1\nkind: Image\nname: c:1\n"
+	open := service("front", "type: NodePort, selector: {app: a}")
+	for name, tt := range map[string]struct{ in, want string }{
+		"nothing runs it":        {image, ""},
+		"an ordinary one does":   {image + deployment("a", plainPod), ""},
+		"one is exposed":         {image + deployment("a", plainPod) + deployment("b", plainPod) + open, "exposed: deployment shop/a: reachable from outside through service shop/front"},
+		"one is on its node":     {image + deployment("a", "hostPID: true, "+plainPod) + deployment("b", plainPod), "leads-on: deployment shop/a: it sees its node's processes"},
+		"none runs":              {image + strings.Replace(deployment("a", plainPod), "spec: {sel", "spec: {replicas: 0, sel", 1), "dead-end: deployment shop/a: it is scaled to zero"},
+		"one of them runs":       {image + strings.Replace(deployment("a", plainPod), "spec: {sel", "spec: {replicas: 0, sel", 1) + deployment("b", plainPod), ""},
+		"another image is meant": {strings.Replace(image, "c:1", "c:2", 1) + deployment("a", "hostPID: true, "+plainPod), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for ref, all := range index(t, tt.in).of {
+				for _, r := range all {
+					if ref.Kind == "Image" {
+						got = append(got, string(r.Way)+": "+r.Text)
+					}
+				}
+			}
+			if diff := cmp.Diff(tt.want, strings.Join(got, "; ")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -327,6 +327,7 @@ var needNames = map[cluster.Need]string{
 	cluster.KubeletConfig:          "kubelet configurations",
 	cluster.HostFiles:              "files on machines",
 	cluster.Listeners:              "listening ports",
+	cluster.Images:                 "contents of images",
 }
 
 // A kindCount is how many objects of one kind were looked at.

@@ -105,6 +105,9 @@ func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 	if n := len(s.Machines()); n > 0 {
 		r.Objects["Machine"] = n
 	}
+	if n := len(s.Images()); n > 0 {
+		r.Objects["Image"] = n
+	}
 
 	var wg sync.WaitGroup
 	next := make(chan int)

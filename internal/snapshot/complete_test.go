@@ -118,7 +118,7 @@ func TestNothingIsLost(t *testing.T) {
 		object("argoproj.io/v1alpha1", "Rollout", &custom.ObjectMeta, custom), object("v1", "Secret", &pod.ObjectMeta, secret),
 	}
 	facts.Kubelets[0].Config.TypeMeta = metav1.TypeMeta{}
-	for _, s := range []*cluster.Source{&facts.Machines[0].Source, &facts.Kubelets[0].Source, &facts.Flagz[0].Source} {
+	for _, s := range []*cluster.Source{&facts.Machines[0].Source, &facts.Kubelets[0].Source, &facts.Images[0].Source, &facts.Flagz[0].Source} {
 		s.Rendered = ""
 	}
 	for _, c := range facts.Configs {

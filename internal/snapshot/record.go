@@ -23,6 +23,7 @@ type record struct {
 	Machine *machine       `json:"machine,omitempty"`
 	Kubelet *kubelet       `json:"kubelet,omitempty"`
 	Config  *config        `json:"config,omitempty"`
+	Image   *image         `json:"image,omitempty"`
 	Flagz   *cluster.Flagz `json:"flagz,omitempty"`
 	// End is the number of this line, counted from the one after the header.
 	End int `json:"end,omitempty"`
@@ -52,6 +53,11 @@ type custom struct {
 
 type machine struct {
 	*cluster.Machine
+	Source cluster.Source `json:"source"`
+}
+
+type image struct {
+	*cluster.Image
 	Source cluster.Source `json:"source"`
 }
 
@@ -109,6 +115,10 @@ func encode(f cluster.Facts, o Options, counts map[string]int) ([]record, error)
 	for _, c := range f.Configs {
 		counts[c.Kind]++
 		out = append(out, record{Config: encodeConfig(c)})
+	}
+	for _, i := range f.Images {
+		counts["Image"]++
+		out = append(out, record{Image: &image{i, i.Source}})
 	}
 	for _, z := range f.Flagz {
 		counts["flags of "+z.Component]++
@@ -201,6 +211,9 @@ func (r *record) decode(f *cluster.Facts) error {
 			return err
 		}
 		f.Configs = append(f.Configs, c)
+	case r.Image != nil && r.Image.Image != nil:
+		r.Image.Image.Source = r.Image.Source
+		f.Images = append(f.Images, r.Image.Image)
 	case r.Flagz != nil:
 		f.Flagz = append(f.Flagz, *r.Flagz)
 	default:
