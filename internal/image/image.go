@@ -6,6 +6,7 @@ package image
 
 import (
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -138,6 +139,9 @@ const (
 	NuGet    Type = "nuget"
 	Cargo    Type = "cargo"
 	Composer Type = "composer"
+	// Generic is a program that no package manager knows of, named by its own words: the
+	// Node, Python or Java that was copied into the image.
+	Generic Type = "generic"
 )
 
 // OS reports whether the type is an operating system's.
@@ -147,11 +151,13 @@ func (t Type) OS() bool { return t == Deb || t == Apk || t == RPM }
 type Package struct {
 	Type Type
 	// Name is the ecosystem's: "libc6", "golang.org/x/net", "org.apache:commons-io"
-	// (group and artifact with a colon, as OSV has it), "@scope/name". PyPI's are
-	// normalised (PEP 503).
+	// (group and artifact with a colon, as OSV has it; the artifact alone where the group
+	// is not known, and then it is not matched), "@scope/name". PyPI's are normalised
+	// (PEP 503), NuGet's are as the package writes them. Go's own library is "stdlib".
 	Name string
-	// Version is as installed, with the epoch where the type has one ("1:2.38-5"); empty
-	// where it is not known: such a package is never matched and never passed.
+	// Version is as installed, with the epoch where the type has one ("1:2.38-5") and
+	// without Go's v ("0.17.0", "1.22.3", "24.0.0+incompatible"); empty where it is not
+	// known: such a package is never matched and never passed.
 	Version string
 	// Source is the source package (deb), origin (apk) or source RPM's name, where it is
 	// another than Name; SourceVersion its version where it is another than Version.
@@ -172,6 +178,18 @@ type Package struct {
 	Go *GoBinary
 	// Dev is set on what is only used while developing, where the manifest says so.
 	Dev bool
+}
+
+// Unknown says what of the package is not known and would have to be to match it, for
+// people: "version", "group"; empty where nothing is missing.
+func (p *Package) Unknown() string {
+	switch {
+	case p.Version == "":
+		return "version"
+	case p.Type == Maven && !strings.Contains(p.Name, ":"):
+		return "group"
+	}
+	return ""
 }
 
 // SourceName is the name by which a distribution's advisories know the package.

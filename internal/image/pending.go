@@ -8,7 +8,6 @@ import (
 	_ "github.com/google/osv-scalibr/semantic"
 	_ "github.com/klauspost/compress/zstd"
 	_ "github.com/knqyf263/go-rpmdb/pkg"
-	_ "github.com/package-url/packageurl-go"
 	_ "github.com/pandatix/go-cvss/40"
 	_ "github.com/rust-secure-code/go-rustaudit"
 	_ "github.com/sigstore/sigstore-go/pkg/verify"
