@@ -114,7 +114,10 @@ type OS struct {
 	// Like are the IDs that it derives from.
 	Like []string
 	// Version is VERSION_ID: "12", "3.20.3", "8.10"; empty for rolling releases.
-	Version  string
+	Version string
+	// Point is the point release where a file says it and Version does not: "12.5",
+	// "7.9.2009"; "3.23.0_alpha20251016" for Alpine's edge, whose Version is "edge".
+	Point    string
 	Codename string
 	// Name is for people: "Debian GNU/Linux 12 (bookworm)".
 	Name string
