@@ -5,7 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/credential"
+	"github.com/bulwark-k8s/bulwark/internal/credential"
 )
 
 // What stands for a value that was taken out: controls say the same of it as of the

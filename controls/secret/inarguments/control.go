@@ -8,9 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/credential"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/credential"
 	"github.com/bulwark-k8s/bulwark/internal/podsec"
 )
 

@@ -5,9 +5,9 @@ import (
 	_ "embed"
 	"strings"
 
-	"github.com/bulwark-k8s/bulwark/controls/internal/credential"
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
+	"github.com/bulwark-k8s/bulwark/internal/credential"
 )
 
 //go:embed doc.md
