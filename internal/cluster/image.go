@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -322,4 +323,15 @@ func (s *Snapshot) indexImages() {
 	for _, i := range s.images {
 		s.imageNames[i.Name]++
 	}
+}
+
+// WithImages returns the snapshot with what is known of its images, which could only be
+// asked for once it was known what runs. What could not be read of them are gaps.
+func (s *Snapshot) WithImages(images []*Image, gaps []Gap) *Snapshot {
+	out := *s
+	out.images, out.gaps = slices.Clone(images), append(slices.Clone(s.gaps), gaps...)
+	out.looked = maps.Clone(s.looked)
+	out.looked[Images] = true
+	out.indexImages()
+	return &out
 }

@@ -132,3 +132,21 @@ func TestImageRefs(t *testing.T) {
 		t.Error("images are looked at, and are no object of the API")
 	}
 }
+
+func TestImagesOfARunningCluster(t *testing.T) {
+	b := NewBuilder("lab", true)
+	before := b.Snapshot()
+	if before.Looked(Images) {
+		t.Fatal("nobody looked at images yet")
+	}
+	after := before.WithImages([]*Image{{Name: "b"}, {Name: "a"}}, []Gap{{Need: Images, Scope: "c", Reason: "not found"}})
+	if before.Looked(Images) || len(before.Images()) > 0 {
+		t.Error("a snapshot changed")
+	}
+	if !after.Looked(Images) || len(after.Images()) != 2 || after.Images()[0].Name != "a" {
+		t.Errorf("images are %v", after.Images())
+	}
+	if g := after.Gaps(); len(g) != len(before.Gaps())+1 {
+		t.Errorf("gaps are %v", g)
+	}
+}
