@@ -146,7 +146,7 @@ func TestImagesOfARunningCluster(t *testing.T) {
 	if !after.Looked(Images) || len(after.Images()) != 2 || after.Images()[0].Name != "a" {
 		t.Errorf("images are %v", after.Images())
 	}
-	if g := after.Gaps(); len(g) != len(before.Gaps())+1 {
+	if g := after.Gaps(Images); len(g) != 1 || len(before.Gaps(Images)) > 0 {
 		t.Errorf("gaps are %v", g)
 	}
 }
