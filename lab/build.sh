@@ -108,7 +108,8 @@ images() {
 	mkdir -p "$bin" "$out/images"
 	rm -f "$out"/images/*.tar
 	build components/coredns "$strip" -o "$bin/coredns" .
-	build . "$strip" -o "$bin/" ./cmd/pause ./cmd/probe ./demo/shop
+	build . "$strip" -o "$bin/" ./cmd/pause ./cmd/probe
+	build demo/shop "$strip" -o "$bin/shop" .
 	build . "$strip" -o "$out/.lab-images" ./cmd/lab-images
 	"$out/.lab-images" --bin "$bin" --out "$out/images" --coredns "$(pinned github.com/coredns/coredns components/coredns/go.mod)"
 }

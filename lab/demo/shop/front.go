@@ -5,6 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+
+	"golang.org/x/text/language"
+)
+
+// greetings are what the front says; the first is for whoever speaks none of them.
+var (
+	greetings = []string{"the shop is open: POST /purchases", "der Laden ist offen: POST /purchases", "la boutique est ouverte : POST /purchases"}
+	languages = language.NewMatcher([]language.Tag{language.English, language.German, language.French})
 )
 
 // purchase is what a customer asks for.
@@ -45,8 +53,10 @@ func (f *front) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /purchases", handle(f.buy))
 	mux.HandleFunc("GET /stats", handle(f.stats))
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "the shop is open: POST /purchases")
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		tags, _, _ := language.ParseAcceptLanguage(r.Header.Get("Accept-Language")) // none, if it is nonsense
+		_, spoken, _ := languages.Match(tags...)
+		fmt.Fprintln(w, greetings[spoken])
 	})
 	return mux
 }
