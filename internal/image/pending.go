@@ -9,7 +9,6 @@ import (
 	_ "github.com/knqyf263/go-rpmdb/pkg"
 	_ "github.com/pandatix/go-cvss/40"
 	_ "github.com/rust-secure-code/go-rustaudit"
-	_ "github.com/sigstore/sigstore-go/pkg/verify"
 	_ "github.com/spdx/tools-golang/spdx"
 	_ "modernc.org/sqlite"
 )
