@@ -267,7 +267,7 @@ func TestNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("size of the binary", float64(info.Size())/1e6, 70, "MB")
+	check("size of the binary", float64(info.Size())/1e6, 89, "MB")
 
 	nodes := []string{"0"}
 	if os.Geteuid() == 0 {
