@@ -122,6 +122,10 @@ type Qualifiers struct {
 	Module string
 	// Imports are the packages of a Go module that have it.
 	Imports []Import
+	// Source is set where the name and the versions are those of a source package, in a
+	// shard whose others are of binary packages: Red Hat names what it has not fixed by
+	// source, and what it has by binary. In a shard with BySource it is never set.
+	Source bool
 }
 
 // An Import is one package of a Go module, as the Go vulnerability database has it.
@@ -157,8 +161,13 @@ type Detail struct {
 // one distribution, are found.
 //
 //	go npm pypi maven rubygems nuget crates packagist
-//	deb/debian/12 deb/ubuntu/24.04 apk/alpine/3.20 apk/wolfi apk/chainguard
-//	rpm/almalinux/8 rpm/rocky/9 rpm/redhat/9
+//	deb/debian/12 deb/ubuntu/24.04 apk/alpine/3.20 apk/alpine/edge apk/wolfi apk/chainguard
+//	rpm/almalinux/8 rpm/rocky/9 rpm/redhat/9 rpm/sles/15.5 rpm/opensuse-leap/15.5
+//	rpm/opensuse-tumbleweed rpm/azurelinux/3 rpm/mariner/2 rpm/openeuler/24.03 rpm/mageia/9
+//
+// What follows the type is os-release's ID and, as far as the feeds tell releases apart,
+// its VERSION_ID, but for Red Hat's, which is "redhat". The fixes that only subscribers
+// of Ubuntu Pro get are in deb/ubuntu/24.04/pro, beside those that everybody gets.
 type Key string
 
 // A Shard holds the Records of one Key by package name: the name of the source package

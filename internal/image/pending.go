@@ -5,7 +5,6 @@ import (
 	_ "github.com/CycloneDX/cyclonedx-go"
 	_ "github.com/google/go-containerregistry/pkg/authn"
 	_ "github.com/google/go-containerregistry/pkg/v1/remote"
-	_ "github.com/google/osv-scalibr/semantic"
 	_ "github.com/knqyf263/go-rpmdb/pkg"
 	_ "github.com/pandatix/go-cvss/40"
 	_ "github.com/rust-secure-code/go-rustaudit"
