@@ -3,8 +3,6 @@ package image
 // The libraries of the packages below, until each is imported where it is used.
 import (
 	_ "github.com/CycloneDX/cyclonedx-go"
-	_ "github.com/google/go-containerregistry/pkg/authn"
-	_ "github.com/google/go-containerregistry/pkg/v1/remote"
 	_ "github.com/knqyf263/go-rpmdb/pkg"
 	_ "github.com/pandatix/go-cvss/40"
 	_ "github.com/rust-secure-code/go-rustaudit"
