@@ -72,8 +72,7 @@ func openDocument(_ context.Context, name string, _ Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
-	return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, document: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
+	return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, SBOM: f, closers: []io.Closer{f}}, nil
 }
 
 // openStdin holds what comes through the pipe in a temporary file, since an archive's
@@ -92,14 +91,7 @@ func openStdin(ctx context.Context, name string, o Options) (*Source, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if isDocument(head) {
-		document := func() (io.ReadCloser, error) {
-			fi, err := f.Stat()
-			if err != nil {
-				return nil, err
-			}
-			return io.NopCloser(io.NewSectionReader(f, 0, fi.Size())), nil
-		}
-		return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, document: document, closers: []io.Closer{f}}, nil
+		return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, SBOM: f, closers: []io.Closer{f}}, nil
 	}
 	s, err := fromArchive(ctx, "", f, name, "", o)
 	if err != nil {

@@ -58,8 +58,10 @@ type Source struct {
 	// Root is the unpacked root file system of a source of kind Folder; nil otherwise.
 	Root *os.Root
 
-	document func() (io.ReadCloser, error)
-	closers  []io.Closer
+	// SBOM is the bill of materials that a source of kind SBOM is; nil otherwise.
+	SBOM io.Reader
+
+	closers []io.Closer
 }
 
 // Close lets go of files and connections. Streams that are still open are not to be
@@ -70,14 +72,6 @@ func (s *Source) Close() error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// Document opens what a source of kind SBOM is.
-func (s *Source) Document() (io.ReadCloser, error) {
-	if s.document == nil {
-		return nil, fmt.Errorf("%s: is not a bill of materials", s.Name)
-	}
-	return s.document()
 }
 
 // A Layer is one of an image's, where it is kept.
