@@ -3,9 +3,7 @@ package image
 // The libraries of the packages below, until each is imported where it is used.
 import (
 	_ "github.com/CycloneDX/cyclonedx-go"
-	_ "github.com/knqyf263/go-rpmdb/pkg"
 	_ "github.com/pandatix/go-cvss/40"
 	_ "github.com/rust-secure-code/go-rustaudit"
 	_ "github.com/spdx/tools-golang/spdx"
-	_ "modernc.org/sqlite"
 )

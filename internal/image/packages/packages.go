@@ -25,7 +25,7 @@ func Finders() []layer.Finder {
 
 // OS are the finders of what a distribution installed, of what it says of itself, and of
 // what an image does not need to run.
-func OS() []layer.Finder { return []layer.Finder{osRelease, dpkg, chisel, apk, minimal} }
+func OS() []layer.Finder { return []layer.Finder{osRelease, dpkg, chisel, apk, rpm, minimal} }
 
 // languages are the finders of what is installed by others than the distribution.
 var languages = []layer.Finder{
@@ -101,7 +101,7 @@ type owners struct {
 // a path is kept both ways.
 func (o *owners) add(owner, path string) {
 	path = strings.Trim(strings.TrimPrefix(path, "./"), "/")
-	if path == "" || path == "." || len(path) > maxPath || o.bytes > maxOwned {
+	if path == "" || path == "." || len(path) > maxPath || o.full() {
 		return
 	}
 	if o.files == nil {
@@ -117,9 +117,12 @@ func (o *owners) add(owner, path string) {
 	}
 }
 
+// full is set where no more is kept.
+func (o *owners) full() bool { return o.bytes > maxOwned }
+
 // gaps says what was left out.
 func (o *owners) gaps(t image.Type) []image.Gap {
-	if o.bytes <= maxOwned {
+	if !o.full() {
 		return nil
 	}
 	return []image.Gap{{Type: t, Reason: fmt.Sprintf("more than %d MB of paths: not every file's owner is known", maxOwned>>20)}}
