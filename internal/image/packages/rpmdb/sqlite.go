@@ -53,7 +53,7 @@ func (p *pages) sqlite(yield func([]byte, error) bool) error {
 			return err
 		}
 		if string(values[0].bytes) == "table" && strings.EqualFold(string(values[1].bytes), "Packages") {
-			root = uint32(values[3].integer()) //nolint:gosec // G115: a page that is not there is refused where it is read
+			root = uint32(values[3].integer())
 		}
 		return nil
 	}, func(err error) error { return err })
@@ -143,7 +143,7 @@ func (s *sqliteFile) payload(cell []byte) ([]byte, error) {
 		return nil, fmt.Errorf("SQLite: a row of %d bytes, more than the %d that are read", length, maxHeader)
 	}
 	cell = cell[n+m:]
-	total := int(length) //nolint:gosec // G115: bounded just above
+	total := int(length)
 	local := total
 	if most := s.usable - 35; total > most {
 		least := (s.usable-12)*32/255 - 23
