@@ -16,6 +16,9 @@ type Image struct {
 	Name string
 	// Digest is the manifest's, "sha256:…"; empty where there is no manifest (a folder).
 	Digest string
+	// Index is the digest of the index that the image was chosen from by its platform;
+	// empty without one.
+	Index string
 	// ID is the digest of the configuration, by which Docker knows the image.
 	ID       string
 	Platform Platform

@@ -16,7 +16,7 @@ import (
 func describe(s *source.Source) *image.Image {
 	c := s.Config
 	img := &image.Image{
-		Name: s.Name, Digest: s.Digest, ID: s.ID,
+		Name: s.Name, Digest: s.Digest, Index: s.Index, ID: s.ID,
 		Platform: image.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant},
 		Created:  c.Created.Time,
 		Config: image.Config{

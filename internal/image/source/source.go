@@ -47,6 +47,8 @@ type Source struct {
 	Name string
 	// Digest is the manifest's, "sha256:…"; empty where there is none.
 	Digest string
+	// Index is the digest of the index that the image was chosen from; empty without one.
+	Index string
 	// ID is the configuration's digest; empty for a folder.
 	ID string
 	// Config is never nil; a folder's is empty.
@@ -324,6 +326,9 @@ func (s *Source) fromIndex(ctx context.Context, in store, d v1.Descriptor, o Opt
 		}
 		for k, v := range index.Annotations {
 			s.Annotations[k] = v
+		}
+		if s.Index == "" {
+			s.Index = d.Digest.String()
 		}
 		if d, err = choose(index, o); err != nil {
 			return err

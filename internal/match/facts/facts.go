@@ -24,8 +24,10 @@ func Of(img *image.Image, r *match.Result, seen time.Time) *cluster.Image {
 	if img.Platform != (image.Platform{}) {
 		out.Platform = img.Platform.String()
 	}
-	if img.ID != "" && img.ID != img.Digest {
-		out.Digests = []string{img.ID}
+	for _, d := range []string{img.ID, img.Index} {
+		if d != "" && d != img.Digest {
+			out.Digests = append(out.Digests, d)
+		}
 	}
 	if b := img.Base; b != nil {
 		out.Base = &cluster.ImageBase{Name: b.Name, Digest: b.Digest}
