@@ -10,8 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/flate"
@@ -19,10 +19,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// documents are the JSON documents below a path: one file, a folder with its folders, a
+// documents are those below a path: one file, a folder with its folders, a
 // zip, or a tar that is plain, gzip or zstd. Inside a folder, zips and tars are read too.
 type documents struct {
 	location string
+	suffixes []string // of the names of documents
 
 	yield func(name string, read func() ([]byte, error)) error
 	count int
@@ -45,11 +46,16 @@ func (d *documents) each(ctx context.Context, yield func(string, func() ([]byte,
 		if err != nil || e.IsDir() || !e.Type().IsRegular() {
 			return err
 		}
-		if packed(name) || strings.HasSuffix(name, ".json") {
+		if packed(name) || d.document(name) {
 			return d.file(ctx, name)
 		}
 		return nil
 	})
+}
+
+// document reports whether a file's name is that of a document.
+func (d *documents) document(name string) bool {
+	return slices.ContainsFunc(d.suffixes, func(s string) bool { return strings.HasSuffix(name, s) })
 }
 
 // packed reports whether a file's name is that of many documents.
@@ -125,7 +131,7 @@ func (d *documents) zip(ctx context.Context, name string) error {
 	d.open = append(d.open, f)
 	r.RegisterDecompressor(zip.Deflate, func(in io.Reader) io.ReadCloser { return flate.NewReader(in) })
 	for _, e := range r.File {
-		if e.FileInfo().IsDir() || !strings.HasSuffix(e.Name, ".json") {
+		if e.FileInfo().IsDir() || !d.document(e.Name) {
 			continue
 		}
 		size := int64(min(e.UncompressedSize64, maxDocument)) //nolint:gosec // G115: bounded
@@ -182,7 +188,7 @@ func (d *documents) tar(ctx context.Context, name string) error {
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if h.Typeflag != tar.TypeReg || path.Ext(h.Name) != ".json" {
+		if h.Typeflag != tar.TypeReg || !d.document(h.Name) {
 			continue
 		}
 		if h.Size > maxDocument {

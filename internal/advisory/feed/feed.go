@@ -105,16 +105,23 @@ const (
 	maxGroups    = 4096     // vulnerabilities of one advisory; kernel updates have many hundreds
 )
 
-// each reads documents with all processors and hands what parse makes of them to the
-// sink, one after the other.
-func each(ctx context.Context, location string, parse func(name string, data []byte) *Part, sink Sink) error {
+// A source has the documents of a feed.
+type source interface {
+	// each goes through them. The function that reads one may be called by anybody,
+	// once, until close.
+	each(ctx context.Context, yield func(name string, read func() ([]byte, error)) error) error
+	close()
+}
+
+// each parses documents with all processors and hands what comes of them to the sink,
+// one after the other.
+func each(ctx context.Context, docs source, parse func(name string, data []byte) *Part, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	type job struct {
 		name string
 		read func() ([]byte, error)
 	}
-	docs := &documents{location: location}
 	jobs, results := make(chan []job), make(chan []*Part)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {

@@ -21,7 +21,7 @@ const (
 )
 
 var readers = map[Kind]func(context.Context, string, Sink) error{
-	KindOSV: OSV,
+	KindOSV: OSV, KindSecDB: SecDB, KindDebian: Debian, KindCSAF: CSAF, KindKEV: KEV, KindEPSS: EPSS,
 }
 
 // Read reads a feed of a kind: a file, or a folder where the kind has one.

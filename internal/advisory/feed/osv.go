@@ -12,7 +12,7 @@ import (
 // OSV reads records of the OSV schema (https://ossf.github.io/osv-schema/): a document, a
 // folder of them, or archives in the layout of the OSV bucket, ECOSYSTEM/all.zip.
 func OSV(ctx context.Context, location string, sink Sink) error {
-	return each(ctx, location, osvDocument, sink)
+	return each(ctx, &documents{location: location, suffixes: []string{".json"}}, osvDocument, sink)
 }
 
 type osvRecord struct {

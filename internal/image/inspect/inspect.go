@@ -17,6 +17,7 @@ import (
 
 	"github.com/bulwark-k8s/bulwark/internal/image"
 	"github.com/bulwark-k8s/bulwark/internal/image/layer"
+	"github.com/bulwark-k8s/bulwark/internal/image/packages"
 	"github.com/bulwark-k8s/bulwark/internal/image/source"
 )
 
@@ -68,9 +69,7 @@ func Image(ctx context.Context, s *source.Source, finders []layer.Finder, o Opti
 		}
 	}
 	m := layer.Merge(results)
-	if m.OS != nil {
-		img.OS = *m.OS
-	}
+	img.OS = packages.System(m.Systems)
 	img.Packages, img.Files, img.Shells, img.Managers, img.Secrets, img.Gaps = m.Packages, m.Files, m.Shells, m.Managers, m.Secrets, m.Gaps
 	if o.Config != nil {
 		img.Secrets = append(o.Config(s.Config), img.Secrets...)

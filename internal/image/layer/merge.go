@@ -12,9 +12,9 @@ import (
 // Merged is what the layers hold together, as a container sees them. Layer is an index
 // into the results that were merged.
 type Merged struct {
-	// OS is what etc/os-release says, or where that is missing usr/lib/os-release; nil
-	// without.
-	OS *image.OS
+	// Systems are what files say of the system, by their paths: one may be left over from
+	// another's, and which of them to believe is not for a layer to say.
+	Systems map[string]image.OS
 	// Packages are ordered by type, name, version, path.
 	Packages         []image.Package
 	Files            []image.File
@@ -313,14 +313,13 @@ func (n *node) walk(path string, visit func(path string, n *node)) {
 
 func (t *tree) merged(results []*Result) *Merged {
 	t.own()
-	m := &Merged{}
+	m := &Merged{Systems: map[string]image.OS{}}
 	for i, r := range results {
 		for _, g := range r.Gaps {
 			g.Layer = i
 			m.Gaps = append(m.Gaps, g)
 		}
 	}
-	m.OS = t.os()
 	alive := map[*placed]bool{}
 	t.root.walk("", func(path string, n *node) {
 		if g := n.content.gain; g != nil {
@@ -366,6 +365,9 @@ func (m *Merged) add(path, owner string, p *placed) {
 	for _, g := range p.Found.Gaps {
 		g.Path, g.Layer = place(g.Path), p.layer
 		m.Gaps = append(m.Gaps, g)
+	}
+	if p.Found.OS != nil {
+		m.Systems[path] = *p.Found.OS
 	}
 	if p.Found.Shell {
 		m.Shells = append(m.Shells, path)
@@ -430,26 +432,4 @@ func (t *tree) own() {
 			}
 		}
 	}
-}
-
-// os finds the release by the paths that os-release(5) gives, in their order.
-func (t *tree) os() *image.OS {
-	for _, path := range []string{"etc/os-release", "usr/lib/os-release"} {
-		if n := t.resolve(path, false); n != nil && n.content != nil {
-			for _, p := range n.content.finds {
-				if p.Found.OS != nil {
-					return p.Found.OS
-				}
-			}
-		}
-	}
-	var found *image.OS
-	t.root.walk("", func(_ string, n *node) {
-		for _, p := range n.content.finds {
-			if found == nil && p.Found.OS != nil {
-				found = p.Found.OS
-			}
-		}
-	})
-	return found
 }

@@ -313,7 +313,7 @@ func (p *pass) link(name, target string) {
 			return
 		}
 	}
-	p.file = File{Path: name, Mode: 0o644, Size: 1}
+	p.file = linked(name)
 	if slices.ContainsFunc(p.finders, func(x Finder) bool { return x.Wants(&p.file) }) {
 		if p.missed == nil {
 			p.missed = map[string][]missed{}
@@ -322,10 +322,14 @@ func (p *pass) link(name, target string) {
 	}
 }
 
+// linked is a hard link as finders are asked of it before its file is known: as if it
+// were a program, so that whoever goes by the name of programs says yes.
+func linked(name string) File { return File{Path: name, Mode: 0o755, Size: 1} }
+
 // same reports whether the same finders want both paths, so that nothing new can come
 // of reading the second.
 func (p *pass) same(a, b string) bool {
-	x, y := File{Path: a, Mode: 0o644, Size: 1}, File{Path: b, Mode: 0o644, Size: 1}
+	x, y := linked(a), linked(b)
 	return !slices.ContainsFunc(p.finders, func(f Finder) bool { return f.Wants(&x) && !f.Wants(&y) })
 }
 

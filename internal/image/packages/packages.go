@@ -94,11 +94,9 @@ type owners struct {
 	bytes int
 }
 
-// add notes that an owner has a file, named from the root with or without the slash.
-//
-// Where /bin, /lib and /sbin lead into /usr, as they have in most distributions for
-// years, databases still say "/lib/…" of files that a layer holds as "usr/lib/…": such
-// a path is kept both ways.
+// add notes that an owner has a file, named from the root with or without the slash. A
+// path is kept as the database has it: where /lib leads into /usr, "/lib/…" is what a
+// layer holds as "usr/lib/…", and Merge follows it there.
 func (o *owners) add(owner, path string) {
 	path = strings.Trim(strings.TrimPrefix(path, "./"), "/")
 	if path == "" || path == "." || len(path) > maxPath || o.full() {
@@ -109,12 +107,6 @@ func (o *owners) add(owner, path string) {
 	}
 	o.bytes += len(path)
 	o.files[owner] = append(o.files[owner], path)
-	for _, merged := range [...]string{"bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/"} {
-		if strings.HasPrefix(path, merged) {
-			o.bytes += len(path) + len("usr/")
-			o.files[owner] = append(o.files[owner], "usr/"+path)
-		}
-	}
 }
 
 // full is set where no more is kept.
