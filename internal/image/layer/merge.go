@@ -2,6 +2,7 @@ package layer
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,8 +46,9 @@ type tree struct {
 	// hidden are the files that the current layer removed or replaced, by path: where
 	// it brings them back, what they list keeps the layer that first had it.
 	hidden map[string]*content
-	// deleted are files that some layer hid.
-	deleted []*content
+	// layer is the one that is laid on, deleted are files that some layer hid.
+	layer   int
+	deleted []hidden
 	// dir is the folder that the last entry was in, dirPath its path in the journal;
 	// nil: nothing is known of it.
 	dir     *node
@@ -71,6 +73,12 @@ type content struct {
 	finds []*placed
 	gain  *gain
 	layer int // of gain
+}
+
+// A hidden is a file that a layer removed or replaced.
+type hidden struct {
+	*content
+	by int // the layer
 }
 
 // A placed is a find in its layer.
@@ -167,7 +175,7 @@ func (t *tree) remove(n *node) {
 func (t *tree) hide(n *node, path string) {
 	if n.content != nil {
 		t.hidden[path] = n.content
-		t.deleted = append(t.deleted, n.content)
+		t.deleted = append(t.deleted, hidden{n.content, t.layer})
 	}
 	t.hideBelow(n, path)
 }
@@ -186,7 +194,7 @@ func below(path, name string) string {
 }
 
 func (t *tree) apply(layer int, r *Result) {
-	t.hidden, t.dirGood = map[string]*content{}, false
+	t.layer, t.hidden, t.dirGood = layer, map[string]*content{}, false
 	for _, dir := range r.Opaques {
 		if n := t.resolve(dir, false); n != nil {
 			t.hideBelow(n, n.path())
@@ -332,6 +340,7 @@ func (t *tree) merged(results []*Result) *Merged {
 			}
 		}
 	})
+	m.lost(t.deleted)
 	gone := map[*placed]bool{}
 	for _, c := range t.deleted {
 		for _, p := range c.finds {
@@ -343,6 +352,30 @@ func (t *tree) merged(results []*Result) *Merged {
 	}
 	m.order()
 	return m
+}
+
+// lost tells of databases of installed packages that were taken away, or emptied, with
+// nothing in their place: what they listed is mostly still there, and who wants to look
+// clean need do no more.
+func (m *Merged) lost(deleted []hidden) {
+	known := map[image.Type]bool{}
+	for _, p := range m.Packages {
+		known[p.Type] = true
+	}
+	for _, h := range slices.Backward(deleted) { // the last to go knew most
+		for _, p := range h.finds {
+			if len(p.Found.Packages) == 0 {
+				continue
+			}
+			if t := p.Found.Packages[0].Type; t.OS() && !known[t] {
+				known[t] = true
+				m.Gaps = append(m.Gaps, image.Gap{
+					Path: p.path, Layer: h.by, Type: t,
+					Reason: fmt.Sprintf("the list of installed packages was taken away: the %d that it named may still be there", len(p.Found.Packages)),
+				})
+			}
+		}
+	}
 }
 
 // add takes over what a find says of the file at path.
