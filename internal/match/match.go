@@ -11,6 +11,23 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/image"
 )
 
+// Options say what counts.
+type Options struct {
+	// Now tells whose support is over.
+	Now time.Time
+	// FixedOnly sets aside what has no fix.
+	FixedOnly bool
+	// Judges may set findings aside. The first that does gives the reason.
+	Judges []Judge
+}
+
+// A Judge has something to say on findings: VEX documents, an ignore file.
+type Judge interface {
+	// Judge says why a finding of an image does not count; nil where it does, or where
+	// the Judge does not know it.
+	Judge(*image.Image, *Finding) *Aside
+}
+
 // A Result is what is known of one image.
 type Result struct {
 	Image *image.Image

@@ -47,6 +47,7 @@ func Of(t image.Type, text string) (Version, error) {
 		if _, ok := parseSemver(v.text); ok {
 			return v, nil
 		}
+	default:
 	}
 	ecosystem := ecosystems[t]
 	if ecosystem == "" {
@@ -80,6 +81,7 @@ func (v Version) Compare(text string) (int, error) {
 		return compareDeb(v.text, w.text), nil
 	case image.RPM:
 		return compareRPM(v.text, w.text), nil
+	default:
 	}
 	if v.other == nil && w.other == nil {
 		a, _ := parseSemver(v.text)

@@ -34,8 +34,8 @@ func TestCompare(t *testing.T) {
 		"gem: words before numbers":                   {image.Gem, "1.0.a 1.0.b1 1.0.rc1 1.0 1.0.1 1.10"},
 		"maven: qualifiers":                           {image.Maven, "1.0-alpha-1 1.0-beta1 1.0-m1 1.0-rc1 1.0-SNAPSHOT 1.0 1.0-sp1 1.0.1 1.10"},
 		"nuget: four numbers, pre-releases, any case": {image.NuGet, "1.0.0-Alpha 1.0.0-beta 1.0.0 1.0.0.1 1.0.1"},
-		"cargo":                                       {image.Cargo, "0.9.9 1.0.0-rc.1 1.0.0"},
-		"composer: stability":                         {image.Composer, "1.0.0-dev 1.0.0-alpha1 1.0.0-beta1 1.0.0-RC1 1.0.0 1.0.1"},
+		"cargo":               {image.Cargo, "0.9.9 1.0.0-rc.1 1.0.0"},
+		"composer: stability": {image.Composer, "1.0.0-dev 1.0.0-alpha1 1.0.0-beta1 1.0.0-RC1 1.0.0 1.0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			versions := strings.Fields(tt.text)
@@ -253,7 +253,9 @@ func (g generator) some(of func() string) string {
 	return of()
 }
 
-func (g generator) num() string { return g.one("0", "1", "2", "9", "10", "11", "100", "01", "20240101") }
+func (g generator) num() string {
+	return g.one("0", "1", "2", "9", "10", "11", "100", "01", "20240101")
+}
 
 func (g generator) plainNum() string { return g.one("0", "1", "2", "9", "10", "11", "100", "20240101") }
 
@@ -331,7 +333,9 @@ func (g generator) of(t image.Type) string {
 	case image.Gem:
 		return g.dotted(1, 4, g.plainNum) + g.some(func() string { return g.one(".a", ".beta1", ".rc2", "-x86") })
 	case image.Maven:
-		return g.dotted(1, 4, g.plainNum) + g.some(func() string { return g.one("-alpha-1", "-beta2", "-rc1", "-SNAPSHOT", ".Final", "-jre", "-ga", "-sp1") })
+		return g.dotted(1, 4, g.plainNum) + g.some(func() string {
+			return g.one("-alpha-1", "-beta2", "-rc1", "-SNAPSHOT", ".Final", "-jre", "-ga", "-sp1")
+		})
 	case image.NuGet:
 		return g.dotted(3, 4, g.plainNum) + g.some(func() string { return g.one("-alpha", "-Beta.1", "-rc.10", "-0") })
 	case image.Composer:

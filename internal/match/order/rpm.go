@@ -69,13 +69,7 @@ func compareRPMPart(a, b string) int {
 		}
 		a, b = a[i:], b[j:]
 	}
-	switch {
-	case a == b:
-		return 0
-	case a == "":
-		return -1
-	}
-	return 1
+	return min(1, len(a)) - min(1, len(b)) // at most one of them goes on
 }
 
 func either(later bool) int {

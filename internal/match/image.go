@@ -1,0 +1,303 @@
+package match
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bulwark-k8s/bulwark/internal/advisory"
+	"github.com/bulwark-k8s/bulwark/internal/image"
+	"github.com/bulwark-k8s/bulwark/internal/match/order"
+)
+
+// Image says what the database knows of an image. It is the same for the same image and
+// database, in whatever order packages and records come. An error is the database's:
+// what cannot be judged for another reason is in NotAssessed.
+func Image(db advisory.Database, img *image.Image, o Options) (*Result, error) {
+	m := matcher{
+		db: db, img: img, options: o, os: distributionOf(img.OS),
+		shards: map[advisory.Key]*shard{}, streams: streamsOf(img.Packages), modules: map[*image.GoBinary][]string{},
+		byKey: map[string]*finding{}, byOwner: map[string][]*finding{}, owners: map[string]*image.Package{},
+		missing: map[group]*NotAssessed{},
+	}
+	packages := make([]*image.Package, len(img.Packages))
+	for i := range img.Packages {
+		packages[i] = &img.Packages[i]
+	}
+	// The operating system's first: they are asked about files that they own.
+	slices.SortStableFunc(packages, comparePackages)
+	for _, p := range packages {
+		if p.Type.OS() {
+			m.owners[string(p.Type)+":"+p.Name] = p
+		}
+	}
+	for _, p := range packages {
+		if err := m.assess(p); err != nil {
+			return nil, err
+		}
+	}
+	m.supported(packages)
+	m.gaps()
+	return m.result()
+}
+
+// comparePackages is the order in which packages are judged.
+func comparePackages(a, b *image.Package) int {
+	if a.Type.OS() != b.Type.OS() {
+		if a.Type.OS() {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Path, b.Path),
+		cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Module, b.Module), cmp.Compare(a.Source, b.Source), cmp.Compare(a.SourceVersion, b.SourceVersion),
+		cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Layer, b.Layer),
+	)
+}
+
+// A matcher holds what one image needs.
+type matcher struct {
+	db      advisory.Database
+	img     *image.Image
+	options Options
+	os      distribution
+	shards  map[advisory.Key]*shard
+	// streams are the enabled streams of RPM modules, by module.
+	streams map[string]string
+	// modules are those of each Go binary.
+	modules map[*image.GoBinary][]string
+
+	findings []*finding
+	// byKey joins copies of one package.
+	byKey map[string]*finding
+	// byOwner are the findings of OS packages that count, and owners the packages, by what
+	// Package.Owner says.
+	byOwner map[string][]*finding
+	owners  map[string]*image.Package
+	missing map[group]*NotAssessed
+}
+
+type shard struct {
+	advisory.Shard
+	info advisory.ShardInfo
+}
+
+// A group is what packages are not assessed by.
+type group struct {
+	of     image.Type
+	reason string
+}
+
+// A finding is one that is still growing.
+type finding struct {
+	Finding
+	records []*advisory.Record
+	ids     map[string]bool
+}
+
+// unassessed notes a package that could not be judged.
+func (m *matcher) unassessed(p *image.Package, reason string) {
+	g := group{p.Type, reason}
+	n := m.missing[g]
+	if n == nil {
+		n = &NotAssessed{Type: p.Type, Reason: reason}
+		m.missing[g] = n
+	}
+	n.Packages++
+	if name := p.Name; len(n.Names) < 10 && !slices.Contains(n.Names, name) {
+		n.Names = append(n.Names, name)
+	}
+}
+
+// shard opens a table once; nil where there is none.
+func (m *matcher) shard(k advisory.Key) (*shard, error) {
+	if s, ok := m.shards[k]; ok {
+		return s, nil
+	}
+	s, ok, err := m.db.Shard(k)
+	if err != nil {
+		return nil, fmt.Errorf("advisories of %s: %w", k, err)
+	}
+	m.shards[k] = nil
+	if ok {
+		m.shards[k] = &shard{s, s.Info()}
+	}
+	return m.shards[k], nil
+}
+
+// table is the shard that a package is looked up in; where there is none, why.
+func (m *matcher) table(p *image.Package) (*shard, string, error) {
+	if p.Type.OS() {
+		if m.os.key == "" {
+			return nil, m.os.why, nil
+		}
+		if p.Type != m.os.of {
+			return nil, fmt.Sprintf("%s has no packages of type %s: whose they are is not known", m.os.name, p.Type), nil
+		}
+		s, err := m.shard(m.os.key)
+		return s, "no data for " + m.os.name + " in the database", err
+	}
+	k, ok := languages[p.Type]
+	if !ok {
+		return nil, fmt.Sprintf("packages of type %s are not known", p.Type), nil
+	}
+	s, err := m.shard(k)
+	return s, fmt.Sprintf("no data for %s in the database", k), err
+}
+
+// assess judges one package.
+func (m *matcher) assess(p *image.Package) error {
+	t, why, err := m.table(p)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		m.unassessed(p, why)
+		return nil
+	}
+	name, version := lookedUp(p, t.info)
+	if why := unknown(p, version); why != "" {
+		m.unassessed(p, why)
+		return nil
+	}
+	v, bad := order.Of(p.Type, compared(p, version))
+	if bad != nil {
+		m.unassessed(p, "their versions cannot be compared")
+		return nil
+	}
+	records, err := t.Lookup(name)
+	if err != nil {
+		return fmt.Errorf("advisories of %s: %w", name, err)
+	}
+	c := candidates{m: m, p: p, version: v, text: version, table: t}
+	for i := range records {
+		c.consider(&records[i])
+	}
+	return c.conclude()
+}
+
+// lookedUp are the name and version by which a table knows a package.
+func lookedUp(p *image.Package, t advisory.ShardInfo) (name, version string) {
+	switch {
+	case t.BySource:
+		return p.SourceName(), p.SourceVer()
+	case p.Type == image.PyPI:
+		return normalPyPI(p.Name), p.Version
+	}
+	return p.Name, p.Version
+}
+
+// normalPyPI is PEP 503's normal form.
+func normalPyPI(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		c := name[i]
+		if c == '_' || c == '.' {
+			c = '-'
+		}
+		if c == '-' && i > 0 && strings.IndexByte("-_.", name[i-1]) >= 0 {
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return strings.ToLower(b.String())
+}
+
+// unknown says what is missing to judge a package.
+func unknown(p *image.Package, version string) string {
+	const why = "their version is not known"
+	switch {
+	case version == "":
+		return why
+	case p.Type == image.Maven && !strings.Contains(p.Name, ":"):
+		return "their group is not known"
+	case p.Type == image.Go && (version == "(devel)" || p.Go != nil && p.Name == p.Go.Main && strings.HasPrefix(strings.TrimPrefix(version, "v"), "0.0.0")):
+		// A build outside of a release says nothing of itself, or a version that is lower
+		// than every release there was.
+		return why
+	case strings.HasPrefix(strings.ToLower(version), "0.0.0-dev"):
+		return why // a placeholder, which the release replaces
+	}
+	return ""
+}
+
+// supported notes a release that gets no more advisories. What is known of it counts.
+func (m *matcher) supported(packages []*image.Package) {
+	end := m.img.OS.EndOfLife
+	if end.IsZero() || !m.options.Now.After(end) || m.shards[m.os.key] == nil {
+		return
+	}
+	for _, p := range packages {
+		if p.Type == m.os.of {
+			m.unassessed(p, fmt.Sprintf("%s has had no support since %s: what was found later is not in its advisories", m.os.name, end.Format("2006-01-02")))
+		}
+	}
+}
+
+// ended reports whether the distribution's silence means nothing any more.
+func (m *matcher) ended() bool {
+	end := m.img.OS.EndOfLife
+	return !end.IsZero() && m.options.Now.After(end)
+}
+
+// gaps notes what of the image could not be read.
+func (m *matcher) gaps() {
+	gaps := slices.Clone(m.img.Gaps)
+	slices.SortFunc(gaps, func(a, b image.Gap) int { return cmp.Compare(a.Path, b.Path) })
+	for _, g := range gaps {
+		k := group{g.Type, "could not be read: " + g.Reason}
+		n := m.missing[k]
+		if n == nil {
+			n = &NotAssessed{Type: g.Type, Reason: k.reason}
+			m.missing[k] = n
+		}
+		if g.Path != "" && len(n.Names) < 10 && !slices.Contains(n.Names, g.Path) {
+			n.Names = append(n.Names, g.Path)
+		}
+	}
+}
+
+// result puts everything in order.
+func (m *matcher) result() (*Result, error) {
+	r := &Result{Image: m.img}
+	details := map[string]advisory.Detail{}
+	for _, f := range m.findings {
+		if err := m.enrich(f, details); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range m.findings {
+		if f.Aside == nil {
+			for _, j := range m.options.Judges {
+				if f.Aside = j.Judge(m.img, &f.Finding); f.Aside != nil {
+					break
+				}
+			}
+		}
+		if f.Aside == nil && m.options.FixedOnly && len(f.FixedIn) == 0 {
+			f.Aside = &Aside{By: ByUnfixed, Reason: "no fix is known"}
+		}
+		if f.Aside == nil {
+			r.Findings = append(r.Findings, f.Finding)
+		} else {
+			r.SetAside = append(r.SetAside, f.Finding)
+		}
+	}
+	slices.SortFunc(r.Findings, compareFindings)
+	slices.SortFunc(r.SetAside, compareFindings)
+	for _, n := range m.missing {
+		r.NotAssessed = append(r.NotAssessed, *n)
+	}
+	slices.SortFunc(r.NotAssessed, func(a, b NotAssessed) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Reason, b.Reason))
+	})
+	for _, k := range slices.Sorted(maps.Keys(m.shards)) {
+		if s := m.shards[k]; s != nil {
+			r.Database = append(r.Database, s.info)
+		}
+	}
+	return r, nil
+}
