@@ -163,16 +163,15 @@ func (m *matcher) assess(p *image.Package) error {
 		m.unassessed(p, why)
 		return nil
 	}
-	v, bad := order.Of(p.Type, compared(p, version))
-	if bad != nil {
+	c := candidates{m: m, p: p, text: version, table: t}
+	if c.version, err = order.Of(p.Type, compared(p, version)); err != nil {
 		m.unassessed(p, "their versions cannot be compared")
-		return nil
+		return nil //nolint:nilerr // it is said in the result
 	}
 	records, err := t.Lookup(name)
 	if err != nil {
 		return fmt.Errorf("advisories of %s: %w", name, err)
 	}
-	c := candidates{m: m, p: p, version: v, text: version, table: t}
 	for i := range records {
 		c.consider(&records[i])
 	}
