@@ -38,11 +38,13 @@ var families = map[string]family{
 	"ol":                  {image.RPM, "rpm/oracle/", major},
 	"amzn":                {image.RPM, "rpm/amazon/", whole},
 	"fedora":              {image.RPM, "rpm/fedora/", whole},
-	"sles":                {image.RPM, "rpm/suse/", whole},
-	"opensuse-leap":       {image.RPM, "rpm/opensuse/", whole},
-	"opensuse-tumbleweed": {image.RPM, "rpm/opensuse/tumbleweed", nil},
-	"azurelinux":          {image.RPM, "rpm/azurelinux/", whole},
-	"mariner":             {image.RPM, "rpm/mariner/", whole},
+	"sles":                {image.RPM, "rpm/sles/", whole},
+	"opensuse-leap":       {image.RPM, "rpm/opensuse-leap/", whole},
+	"opensuse-tumbleweed": {image.RPM, "rpm/opensuse-tumbleweed", nil},
+	"openEuler":           {image.RPM, "rpm/openeuler/", whole},
+	"mageia":              {image.RPM, "rpm/mageia/", whole},
+	"azurelinux":          {image.RPM, "rpm/azurelinux/", major},
+	"mariner":             {image.RPM, "rpm/mariner/", major},
 	"photon":              {image.RPM, "rpm/photon/", whole},
 }
 

@@ -180,29 +180,10 @@ func (m *matcher) assess(p *image.Package) error {
 
 // lookedUp are the name and version by which a table knows a package.
 func lookedUp(p *image.Package, t advisory.ShardInfo) (name, version string) {
-	switch {
-	case t.BySource:
+	if t.BySource {
 		return p.SourceName(), p.SourceVer()
-	case p.Type == image.PyPI:
-		return normalPyPI(p.Name), p.Version
 	}
-	return p.Name, p.Version
-}
-
-// normalPyPI is PEP 503's normal form.
-func normalPyPI(name string) string {
-	var b strings.Builder
-	for i := range len(name) {
-		c := name[i]
-		if c == '_' || c == '.' {
-			c = '-'
-		}
-		if c == '-' && i > 0 && strings.IndexByte("-_.", name[i-1]) >= 0 {
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return strings.ToLower(b.String())
+	return t.Key.Normal(p.Name), p.Version
 }
 
 // unknown says what is missing to judge a package.
