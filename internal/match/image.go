@@ -168,9 +168,9 @@ func (m *matcher) assess(p *image.Package) error {
 		m.unassessed(p, "their versions cannot be compared")
 		return nil //nolint:nilerr // it is said in the result
 	}
-	records, err := t.Lookup(name)
+	records, err := lookup(t, p, name)
 	if err != nil {
-		return fmt.Errorf("advisories of %s: %w", name, err)
+		return err
 	}
 	for i := range records {
 		c.consider(&records[i])
@@ -185,6 +185,34 @@ func lookedUp(p *image.Package, t advisory.ShardInfo) (name, version string) {
 	}
 	return t.Key.Normal(p.Name), p.Version
 }
+
+// lookup returns what a table has on a package: by the name that it knows it by, and
+// what a table of binary packages says of its source.
+func lookup(t *shard, p *image.Package, name string) ([]advisory.Record, error) {
+	all, err := t.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("advisories of %s: %w", name, err)
+	}
+	source := p.SourceName()
+	if t.info.BySource || !p.Type.OS() || source == name {
+		return all, nil
+	}
+	if slices.ContainsFunc(all, bySource) { // of another package, whose source bears this name
+		all = slices.DeleteFunc(slices.Clone(all), bySource)
+	}
+	more, err := t.Lookup(source)
+	if err != nil {
+		return nil, fmt.Errorf("advisories of %s: %w", source, err)
+	}
+	for _, r := range more {
+		if bySource(r) {
+			all = append(all[:len(all):len(all)], r)
+		}
+	}
+	return all, nil
+}
+
+func bySource(r advisory.Record) bool { return r.Only.Source }
 
 // unknown says what is missing to judge a package.
 func unknown(p *image.Package, version string) string {

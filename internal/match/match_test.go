@@ -309,6 +309,18 @@ CVE-1 a 0:1.0-1.el8 -> 0:1.0-2.el8
 			all:  []image.Package{{Type: image.RPM, Name: "openssl-libs", Version: "1-1", Source: "openssl"}},
 			want: "CVE-2 openssl-libs 1-1 -> 2-1\n",
 		},
+		"rpm: a feed by binary packages that names what it has not fixed by source": {
+			db: table("rpm/redhat/9", records{
+				"openssl":      {{ID: "CVE-1", Only: advisory.Qualifiers{Source: true}}, fixed("CVE-2", "", "1:2-1")},
+				"openssl-libs": {fixed("CVE-3", "", "1:2-1"), {ID: "CVE-4", Only: advisory.Qualifiers{Source: true}}},
+			}),
+			os: image.OS{ID: "rhel", Version: "9.4"},
+			all: []image.Package{
+				{Type: image.RPM, Name: "openssl-libs", Version: "1:1-1", Source: "openssl"},
+				{Type: image.RPM, Name: "openssl", Version: "1:1-1"},
+			},
+			want: "CVE-2 openssl 1:1-1 -> 1:2-1\nCVE-3 openssl-libs 1:1-1 -> 1:2-1\nCVE-1 openssl 1:1-1 affected\nCVE-1 openssl-libs 1:1-1 affected\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			img := &image.Image{OS: tt.os, Packages: tt.all}
@@ -861,12 +873,27 @@ func many(n int) (*memory, *image.Image) {
 	return db, img
 }
 
+// BenchmarkImage is of an image as they are: five hundred packages with sixty advisories
+// each, of which one in a hundred is not fixed.
 func BenchmarkImage(b *testing.B) {
-	db, img := many(500)
-	for b.Loop() {
-		if _, err := Image(db, img, Options{Now: today}); err != nil {
-			b.Fatal(err)
+	img := &image.Image{OS: debian12}
+	all := records{}
+	for i := range 500 {
+		p := image.Package{Type: image.Deb, Name: fmt.Sprintf("package-%d", i), Version: "2.36-9+deb12u7"}
+		img.Packages = append(img.Packages, p)
+		for j := range 60 {
+			r := fixed(fmt.Sprintf("CVE-%d-%d", i, j), "", fmt.Sprintf("2.%d-9+deb12u%d", 20+j%17, j%7))
+			if (i*60+j)%100 == 0 {
+				r.Ranges[0].Fixed = "2.36-9+deb12u10"
+			}
+			all[p.Name] = append(all[p.Name], r)
 		}
 	}
-	b.ReportMetric(float64(len(img.Packages)), "packages")
+	db := table("deb/debian/12", all)
+	for b.Loop() {
+		r, err := Image(db, img, Options{Now: today})
+		if err != nil || len(r.Findings) != 300 {
+			b.Fatal(len(r.Findings), err)
+		}
+	}
 }

@@ -72,10 +72,6 @@ func (c *candidates) module(r *advisory.Record) answer {
 	}
 	build := r.Only.Module != "" || recordModular(r)
 	if own := c.p.Module != "" || modular(c.p.Version); own != build {
-		// What is for every version is said of the source, however it was built.
-		if !build && len(r.Ranges) == 0 && len(r.Versions) == 0 {
-			return yes
-		}
 		return no
 	} else if !own {
 		return yes

@@ -63,9 +63,9 @@ func (f *finding) sameAs(g *finding) bool {
 // distributor is the distributor's reason not to list the finding for a package.
 func (m *matcher) distributor(t *shard, p *image.Package, f *finding) (string, error) {
 	name, version := lookedUp(p, t.info)
-	records, err := t.Lookup(name)
+	records, err := lookup(t, p, name)
 	if err != nil {
-		return "", fmt.Errorf("advisories of %s: %w", name, err)
+		return "", err
 	}
 	of := p.Name + " " + p.Version
 	if name != p.Name || version != p.Version {
