@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	yaml "go.yaml.in/yaml/v3"
 
@@ -28,6 +29,8 @@ const (
 // A File is what a .bulwark.yaml says.
 type File struct {
 	Waivers []*Waiver
+	// Vulnerabilities are those of images that may stand.
+	Vulnerabilities []*Vulnerability
 	// Workloads are kinds beside Kubernetes' own that make pods.
 	Workloads []cluster.CustomKind
 	// IgnoreAnnotations is set where waivers count only if they stand in the file.
@@ -68,6 +71,19 @@ func Parse(name string, data []byte, known func(pattern string) bool) (*File, er
 					return err
 				}
 				out.Waivers = append(out.Waivers, w)
+			}
+			return nil
+		},
+		"vulnerabilities": func(n *yaml.Node) error {
+			if n.Kind != yaml.SequenceNode || len(n.Content) > maxWaivers {
+				return p.errorf(n, "vulnerabilities: want a list of at most %d", maxWaivers)
+			}
+			for _, item := range n.Content {
+				v, err := p.vulnerability(item)
+				if err != nil {
+					return err
+				}
+				out.Vulnerabilities = append(out.Vulnerabilities, v)
 			}
 			return nil
 		},
@@ -150,6 +166,20 @@ func (p *parser) into(field *string, what string) func(*yaml.Node) error {
 	}
 }
 
+// day reads a day into a field.
+func (p *parser) day(field *time.Time) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		text, err := p.text(n, "until")
+		if err != nil {
+			return err
+		}
+		if *field, err = parseDay(text); err != nil {
+			return p.errorf(n, "%w", err)
+		}
+		return nil
+	}
+}
+
 func (p *parser) waiver(n *yaml.Node) (*Waiver, error) {
 	w := &Waiver{Source: cluster.Source{Origin: p.name, Line: n.Line, Column: n.Column}}
 	err := p.fields(n, "waiver", map[string]func(*yaml.Node) error{
@@ -167,16 +197,7 @@ func (p *parser) waiver(n *yaml.Node) (*Waiver, error) {
 		"path":      p.into(&w.Path, "path"),
 		"reason":    p.into(&w.Reason, "reason"),
 		"owner":     p.into(&w.Owner, "owner"),
-		"until": func(n *yaml.Node) error {
-			text, err := p.text(n, "until")
-			if err != nil {
-				return err
-			}
-			if w.Until, err = parseDay(text); err != nil {
-				return p.errorf(n, "%w", err)
-			}
-			return nil
-		},
+		"until":     p.day(&w.Until),
 	})
 	if err != nil {
 		return nil, err

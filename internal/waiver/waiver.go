@@ -1,8 +1,8 @@
 // Package waiver lets faults stand by somebody's word: for one control, on a few objects,
 // with a reason, an owner and a last day. It reads waivers from the text of a file and
 // from annotations in a Snapshot, applies them to a Result, and reports those that are
-// expired, unused, too wide or unreadable. The same file names kinds of workloads. It opens no
-// file and reads no clock.
+// expired, unused, too wide or unreadable. The same file names kinds of workloads, and
+// vulnerabilities of images that may stand. It opens no file and reads no clock.
 package waiver
 
 import (

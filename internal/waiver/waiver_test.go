@@ -40,7 +40,7 @@ func TestParseIsStrict(t *testing.T) {
 		"workloads:\n- &a {group: a.b, kind: C, resource: cs, template: t}\n- {group: a.b, kind: C, resource: cs, template: t}\n": "f:3: workload: C.a.b stands twice",
 		"workloads:\n- {group: batch, kind: Job, resource: jobs, template: t}\n":                                                  `f:2: workload: group "batch": want the group of a CustomResourceDefinition, such as batch.volcano.sh`,
 		"annotations: maybe\n": `f:1: annotations is "maybe", want honour or ignore`,
-		"wavers: []\n":         `f:1: the file: unknown key "wavers", want annotations, waivers, workloads`,
+		"wavers: []\n":         `f:1: the file: unknown key "wavers", want annotations, vulnerabilities, waivers, workloads`,
 		"waivers: {}\n":        "f:1: waivers: want a list of at most 20000",
 		"waivers:\n- control: pod.hostnetwork\n  control: pod\n":          `f:3: waiver: key "control" stands twice`,
 		"waivers:\n- {control: pod.hostntwork, " + whole + "}\n":          `f:2: control "pod.hostntwork": no such ID or family`,
