@@ -38,6 +38,8 @@ type ScannedImage struct {
 	// Built is what the catalogue says of how the image is built; nil where it was not
 	// asked.
 	Built *scan.Result
+	// RunBy are the workloads that run it, where a cluster is known: "Deployment shop/front".
+	RunBy []string
 	Err   error
 }
 
@@ -335,4 +337,45 @@ func FindImageFormat(name string) (ImageFormat, error) {
 		}
 	}
 	return ImageFormat{}, fmt.Errorf("format %q: want %s", name, strings.Join(ImageFormatNames(), ", "))
+}
+
+// A rebuild is one remedy for all images that it helps.
+type rebuild struct {
+	match.Remedy
+	closes    int
+	images    []string
+	workloads []string
+}
+
+// rebuilds are the remedies of all images together, what closes most first.
+func rebuilds(r *Images) []*rebuild {
+	byWhat := map[string]*rebuild{}
+	var all []*rebuild
+	for _, i := range r.Images {
+		for _, remedy := range i.Remedies {
+			b := byWhat[remedy.What]
+			if b == nil {
+				b = &rebuild{Remedy: remedy}
+				b.Exploited = 0
+				byWhat[remedy.What] = b
+				all = append(all, b)
+			}
+			b.closes += len(remedy.Closes)
+			b.Exploited += remedy.Exploited
+			b.Worst = max(b.Worst, remedy.Worst)
+			b.images = append(b.images, i.Name)
+			for _, w := range i.RunBy {
+				if !slices.Contains(b.workloads, w) {
+					b.workloads = append(b.workloads, w)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *rebuild) int {
+		return cmp.Or(
+			cmp.Compare(min(b.Exploited, 1), min(a.Exploited, 1)), cmp.Compare(b.Worst, a.Worst),
+			cmp.Compare(b.closes, a.closes), cmp.Compare(a.What, b.What),
+		)
+	})
+	return all
 }

@@ -281,3 +281,24 @@ func (t *table) notAssessed(i *ScannedImage) {
 		t.hang(12, []span{{yellow, pad(label, 12)}}, span{plain, what}, span{dim, "  " + printable(names(g.Names))})
 	}
 }
+
+// images says what to do about the images that a cluster runs.
+func (t *table) images(r *Images) {
+	if r == nil || len(r.Images) == 0 {
+		return
+	}
+	t.hang(10, []span{{bold, pad("IMAGES", 10)}}, span{plain, totalOfImages(r)})
+	for n, b := range rebuilds(r) {
+		if n == fewRemedies && !t.All {
+			t.line(12, span{dim, fmt.Sprintf("and %d more; -o html shows them", len(rebuilds(r))-n)})
+			break
+		}
+		t.hang(22, []span{{plain, strings.Repeat(" ", 10)}, {styleOf(b.Worst), pad(strings.ToUpper(b.Worst.String()), 10)}},
+			span{bold, printable(b.What)}, span{plain, printable(" in " + names(b.images))},
+			span{dim, fmt.Sprintf(" (closes %d, run by %s)", b.closes, count(len(b.workloads), "workload"))})
+	}
+	for _, note := range r.Notes {
+		t.hang(12, []span{{plain, strings.Repeat(" ", 10)}}, span{yellow, "note: "}, span{plain, printable(note)})
+	}
+	t.put("\n")
+}

@@ -30,6 +30,9 @@ type Options struct {
 	// Networks are what policies let through in each cluster that was read; only the page
 	// shows them.
 	Networks []Network
+	// Images are what was found in the images that run; nil where nobody looked. The table
+	// and the page say what to do about them; every format has the controls' findings.
+	Images *Images
 	// Dir is the folder that files are told from where their paths are absolute.
 	Dir string
 }

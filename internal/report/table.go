@@ -58,6 +58,7 @@ func writeTable(w io.Writer, r *scan.Result, o Options) error {
 	t.first(r)
 	t.standard(r)
 	t.broken(r)
+	t.images(o.Images)
 	t.past(r)
 	t.waived(r)
 	t.unknown(r)
