@@ -6,7 +6,7 @@ import (
 )
 
 // newImage groups what is asked of container images.
-func newImage(_ genericiooptions.IOStreams) *cobra.Command {
+func newImage(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "image",
 		GroupID: "look",
@@ -21,5 +21,6 @@ vulnerabilities comes from a database on this machine, which ` + "`bulwark image
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.AddCommand(newImageScan(streams))
 	return cmd
 }

@@ -36,6 +36,7 @@ type scanOptions struct {
 	nodes    nodesOptions
 	stand    standOptions
 	own      ownOptions
+	images   *clusterImages
 
 	kube    *genericclioptions.ConfigFlags
 	streams genericiooptions.IOStreams
@@ -57,7 +58,7 @@ type scanOptions struct {
 }
 
 func newScan(kubeFlags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &scanOptions{kube: kubeFlags, streams: streams}
+	o := &scanOptions{kube: kubeFlags, streams: streams, images: &clusterImages{read: imageOptions{streams: streams}}}
 	cmd := &cobra.Command{
 		Use:     "scan [PATH…]",
 		GroupID: "look",
@@ -115,6 +116,9 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
   # only some controls
   kubectl get pods -A -o yaml | bulwark scan - --controls pod,-pod.seccomp
 
+  # with the images that run: vulnerabilities, secrets, how they are built
+  bulwark scan --images
+
   # a team's own controls in CEL, and what the cluster's own policies would refuse
   bulwark scan ./deploy --controls-dir ./controls
   bulwark scan --policies`,
@@ -141,6 +145,7 @@ something is broken at or above --fail-on, which is 3. What is waived, and what
 	f.StringVar(&o.chart.release, "release-name", "", "the release's name for the Helm charts (default release-name)")
 	o.stand.addFlags(f)
 	o.own.addFlags(f)
+	o.images.addFlags(f)
 	kubeFlags.AddFlags(f)
 	completeContexts(cmd, kubeFlags)
 	complete(cmd, "waivers", "all", "file", "none")
@@ -200,10 +205,14 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	started := time.Now()
+	if err := o.images.open(ctx, o.stand.config, started, version()); err != nil {
+		return err
+	}
+	defer o.images.close()
 	if len(o.own.folders) == 0 && !o.own.policies { // which may look at anything
 		o.needs = scan.Needs(chosen)
 	}
-	started := time.Now()
 	p := startProgress(o.streams.ErrOut)
 	defer p.end()
 	result, err := o.scanAll(ctx, subjects, chosen, stand, started, p)
@@ -272,7 +281,7 @@ func (o *scanOptions) draw(s *cluster.Snapshot, name string) {
 
 // write makes every report.
 func (o *scanOptions) write(result *scan.Result, outputs []output[report.Format]) error {
-	options := report.Options{All: o.all, Locate: o.locate, Networks: o.networks}
+	options := report.Options{All: o.all, Locate: o.locate, Networks: o.networks, Images: o.images.found}
 	if o.locate != nil {
 		options.Text = new(lineReader).text
 	}

@@ -183,6 +183,11 @@ func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []
 		if err != nil {
 			result = scan.Unread(s.name, all, err.Error())
 		} else {
+			if o.images.ask {
+				if snapshot, err = o.images.add(ctx, snapshot, started, p); err != nil {
+					return nil, err
+				}
+			}
 			p.say("checking %d controls", len(all))
 			result = check(snapshot, all)
 			o.draw(snapshot, s.name)
