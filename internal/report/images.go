@@ -12,6 +12,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/image"
 	"github.com/bulwark-k8s/bulwark/internal/match"
+	"github.com/bulwark-k8s/bulwark/internal/match/order"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
 )
 
@@ -215,6 +216,9 @@ func bundles(r *match.Result) []*bundle {
 			}
 		}
 	}
+	for _, b := range all {
+		b.To = highest(b.Type, b.Findings)
+	}
 	slices.SortStableFunc(all, func(a, b *bundle) int {
 		return cmp.Or(
 			cmp.Compare(min(b.Exploited, 1), min(a.Exploited, 1)),
@@ -225,6 +229,20 @@ func bundles(r *match.Result) []*bundle {
 		)
 	})
 	return all
+}
+
+// highest is the latest of the first versions that fix each finding.
+func highest(t image.Type, findings []*match.Finding) string {
+	to := ""
+	for _, f := range findings {
+		if len(f.FixedIn) == 0 {
+			continue
+		}
+		if c, err := order.Compare(t, f.FixedIn[0], to); to == "" || err == nil && c > 0 {
+			to = f.FixedIn[0]
+		}
+	}
+	return to
 }
 
 // aside groups what was set aside by what did it, most first.

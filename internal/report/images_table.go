@@ -87,7 +87,6 @@ func (t *table) image(i *ScannedImage) {
 	if i.Err != nil {
 		return
 	}
-	t.put("\n")
 	t.remedies(i)
 	t.bundles(i)
 	t.built(i)
@@ -99,6 +98,7 @@ func (t *table) remedies(i *ScannedImage) {
 	if len(i.Remedies) == 0 {
 		return
 	}
+	t.put("\n")
 	t.line(0, span{bold, "DO FIRST"})
 	for n, r := range i.Remedies {
 		if n == fewRemedies && !t.All {
@@ -112,7 +112,6 @@ func (t *table) remedies(i *ScannedImage) {
 		t.hang(15, []span{{plain, fmt.Sprintf("  %d  ", n+1)}, {styleOf(r.Worst), pad(strings.ToUpper(r.Worst.String()), 10)}},
 			span{bold, printable(r.What)}, span{dim, fmt.Sprintf(" (closes %d of %d%s)", len(r.Closes), len(i.Findings), note)})
 	}
-	t.put("\n")
 }
 
 func styleOf(s advisory.Severity) string {
@@ -124,6 +123,9 @@ func styleOf(s advisory.Severity) string {
 
 func (t *table) bundles(i *ScannedImage) {
 	all := bundles(i.Result)
+	if len(all) > 0 {
+		t.put("\n")
+	}
 	for n, b := range all {
 		if n == fewBundles && !t.All {
 			rest := 0
@@ -134,9 +136,6 @@ func (t *table) bundles(i *ScannedImage) {
 			break
 		}
 		t.bundle(i, b)
-	}
-	if len(all) > 0 {
-		t.put("\n")
 	}
 }
 
@@ -209,6 +208,7 @@ func (t *table) built(i *ScannedImage) {
 	if len(faults) == 0 {
 		return
 	}
+	t.put("\n")
 	t.line(0, span{bold, "HOW IT IS BUILT"})
 	for _, res := range faults {
 		worst := res.Control.Severity
@@ -224,7 +224,6 @@ func (t *table) built(i *ScannedImage) {
 			t.hang(14, []span{{plain, strings.Repeat(" ", 12)}}, span{plain, printable(evidenceOf(f.Path, f.Got, f.Want, f.Reason))})
 		}
 	}
-	t.put("\n")
 }
 
 // evidenceOf is what was found where, without the image's own name.
@@ -249,6 +248,7 @@ func (t *table) aside(i *ScannedImage) {
 		label := ""
 		if n == 0 {
 			label = "SET ASIDE"
+			t.put("\n")
 		}
 		t.hang(12, []span{{dim, pad(label, 12)}}, span{plain, fmt.Sprint(len(g.Findings))}, span{dim, ": " + cmp.Or(asideWords[g.By], string(g.By))})
 		if !t.All {
@@ -262,9 +262,6 @@ func (t *table) aside(i *ScannedImage) {
 			t.line(14, span{dim, printable(words)})
 		}
 	}
-	if len(i.SetAside) > 0 {
-		t.put("\n")
-	}
 }
 
 func (t *table) notAssessed(i *ScannedImage) {
@@ -273,6 +270,7 @@ func (t *table) notAssessed(i *ScannedImage) {
 		label := ""
 		if n == 0 {
 			label = "UNKNOWN"
+			t.put("\n")
 		}
 		what := printable(g.Reason)
 		if g.Packages > 0 {
