@@ -86,7 +86,7 @@
         findings += n;
       }
       for (const card of $$(".card[data-place]")) card.hidden = at !== "" && card.dataset.place !== at;
-      status.textContent = active ? `${findings} finding${findings === 1 ? "" : "s"} of ${controls} control${controls === 1 ? "" : "s"} match` : "";
+      status.textContent = active ? `${findings} finding${findings === 1 ? "" : "s"} of ${controls} ${form.dataset.of}${controls === 1 ? "" : "s"} match` : "";
       empty.hidden = controls > 0;
     };
     clear = () => {
