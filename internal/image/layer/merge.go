@@ -49,8 +49,9 @@ type tree struct {
 	// layer is the one that is laid on, deleted are files that some layer hid.
 	layer   int
 	deleted []hidden
-	// dir is the folder that the last entry was in, dirPath its path in the journal;
-	// nil: nothing is known of it.
+	// dir is the folder that the last entry was in, dirPath its path in the journal; nil:
+	// nothing is known of it. It stays good while a layer is laid on: only what lies in
+	// it is taken away before another folder is asked for.
 	dir     *node
 	dirPath string
 	dirGood bool
@@ -166,7 +167,6 @@ func split(path string) (dir, base string) {
 
 // remove takes away what is at a node and beneath it.
 func (t *tree) remove(n *node) {
-	t.dirGood = false
 	t.hide(n, n.path())
 	delete(n.parent.children, n.name)
 }
@@ -198,7 +198,7 @@ func (t *tree) apply(layer int, r *Result) {
 	for _, dir := range r.Opaques {
 		if n := t.resolve(dir, false); n != nil {
 			t.hideBelow(n, n.path())
-			n.children, t.dirGood = nil, false
+			n.children = nil
 		}
 	}
 	for _, path := range r.Whiteouts {
@@ -253,7 +253,6 @@ func (t *tree) entry(layer int, e *entry, finds []Find) {
 	}
 	if e.kind == symlink {
 		n.link = e.target
-		t.dirGood = false
 		return
 	}
 	if shared != nil {
@@ -449,9 +448,9 @@ func (t *tree) own() {
 			}
 		}
 	})
+	t.dirGood = false
 	for _, p := range lists {
 		for _, o := range p.Owned {
-			t.dirGood = false
 			for path := range o.Paths.All() {
 				dir, base := split(string(path))
 				parent := t.parent(dir, false)

@@ -153,7 +153,7 @@ func spool(ctx context.Context, r io.Reader, o Options) (_ *os.File, err error) 
 			return nil, fmt.Errorf("archive: %w", err)
 		case total > o.maxArchive():
 			return nil, fmt.Errorf("archive: larger than the limit of %d bytes", o.maxArchive())
-		case total > 1<<30 && total/max(raw.n, 1) > o.maxRatio():
+		case total > ratioFrom && total/max(raw.n, 1) > o.maxRatio():
 			return nil, fmt.Errorf("archive: expands %d times, over the limit of %d", total/max(raw.n, 1), o.maxRatio())
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

@@ -20,6 +20,10 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 )
 
+// ratioFrom is the size from which on the ratio of plain to compressed bytes is looked
+// at: small files may well be all zeroes.
+const ratioFrom = 256 << 20
+
 // maxWindow is the memory that a zstd stream may ask for; the format's own
 // recommendation is to support 8 MiB, and zstd's --ultra makes 128.
 const maxWindow = 128 << 20
@@ -46,7 +50,7 @@ func decompress(rc io.ReadCloser, digest, diffID string, ratio int64) (io.ReadCl
 		s.out.h = sha256.New()
 	}
 	s.limit = func() error {
-		if s.out.n > 1<<30 && s.out.n/max(raw.n, 1) > ratio {
+		if s.out.n > ratioFrom && s.out.n/max(raw.n, 1) > ratio {
 			return fmt.Errorf("the compressed bytes expand %d times, over the limit of %d", s.out.n/max(raw.n, 1), ratio)
 		}
 		return nil

@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 func openRegistry(ctx context.Context, ref string, o Options) (*Source, error) {
@@ -25,16 +27,19 @@ func openRegistry(ctx context.Context, ref string, o Options) (*Source, error) {
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
-	transport := o.Transport
-	if transport == nil {
-		transport = newTransport(o.Insecure)
+	under := o.Transport
+	if under == nil {
+		under = newTransport(o.Insecure)
 	}
-	puller, err := remote.NewPuller(
-		remote.WithAuthFromKeychain(keychain),
-		remote.WithTransport(&patient{under: transport, first: time.Second}),
-		remote.WithUserAgent("bulwark"),
-		remote.WithRetryStatusCodes(), // patient's business
-	)
+	auth, err := authn.Resolve(ctx, keychain, r.Context())
+	if err != nil {
+		return nil, fmt.Errorf("credentials for %s: %w", r.Context(), err)
+	}
+	rt := transport.NewUserAgent(&patient{under: under, first: firstPause}, "bulwark")
+	if rt, err = transport.NewWithContext(ctx, r.Context().Registry, auth, rt, []string{r.Scope(transport.PullScope)}); err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	puller, err := remote.NewPuller(remote.WithTransport(rt))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +47,7 @@ func openRegistry(ctx context.Context, ref string, o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	in := &registry{puller: puller, repository: r.Context(), given: d}
+	in := &registry{puller: puller, client: &http.Client{Transport: rt, CheckRedirect: outward}, repository: r.Context(), given: d}
 	s := &Source{Kind: Registry, Name: ref}
 	if err := s.fromIndex(ctx, in, v1.Descriptor{Digest: d.Digest}, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
@@ -85,6 +90,7 @@ func newTransport(insecure bool) http.RoundTripper {
 // registry only: the URLs that a manifest may give for them are not followed.
 type registry struct {
 	puller     *remote.Puller
+	client     *http.Client
 	repository name.Repository
 	given      *remote.Descriptor // what the reference is
 }
@@ -104,12 +110,96 @@ func (r *registry) manifest(ctx context.Context, digest v1.Hash) ([]byte, error)
 }
 
 func (r *registry) blob(ctx context.Context, d v1.Hash) (io.ReadCloser, int64, error) {
-	l, err := r.puller.Layer(ctx, r.repository.Digest(d.String()))
-	if err != nil {
-		return nil, 0, err
+	b := &download{ctx: ctx, registry: r, digest: d}
+	size, err := b.open()
+	return b, size, err
+}
+
+// outward lets a registry send readers on, as many do to where their blobs are kept, but
+// not from the world into this network or onto this machine, nor to plain HTTP.
+func outward(req *http.Request, via []*http.Request) error {
+	from, to := via[0].URL, req.URL
+	if len(via) > 5 {
+		return errors.New("redirected more than 5 times")
 	}
-	rc, err := l.Compressed()
-	return rc, -1, err
+	if from.Hostname() == to.Hostname() {
+		return nil
+	}
+	if from.Scheme == "https" && to.Scheme != "https" {
+		return fmt.Errorf("redirected to %s, from TLS to none", to.Host)
+	}
+	if ip := net.ParseIP(to.Hostname()); ip != nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()) {
+		return fmt.Errorf("redirected to %s, an address of this network", to.Host)
+	}
+	return nil
+}
+
+// A download is a blob on its way. Where the connection breaks it goes on from there.
+type download struct {
+	ctx      context.Context //nolint:containedctx,nolintlint // the stream's, which goes on after Open
+	registry *registry
+	digest   v1.Hash
+	body     io.ReadCloser
+	at       int64
+	breaks   int
+	whole    bool // the registry knows no ranges
+}
+
+const maxBreaks = 3
+
+func (b *download) open() (size int64, err error) {
+	repository := b.registry.repository
+	u := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + "/blobs/" + b.digest.String()}
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return 0, err
+	}
+	if b.at > 0 && !b.whole {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.at))
+	}
+	resp, err := b.registry.client.Do(req) //nolint:bodyclose // by Close
+	if err != nil {
+		return 0, err
+	}
+	if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && !b.whole {
+		resp.Body.Close()
+		b.whole = true
+		return b.open()
+	}
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		resp.Body.Close()
+		return 0, err
+	}
+	b.body = resp.Body
+	if b.at > 0 && resp.StatusCode == http.StatusOK { // all of it again
+		if _, err := io.CopyN(io.Discard, b.body, b.at); err != nil {
+			return 0, err
+		}
+	}
+	return resp.ContentLength, nil
+}
+
+func (b *download) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.at += int64(n)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	for b.ctx.Err() == nil && b.breaks < maxBreaks {
+		b.breaks++
+		b.body.Close()
+		if _, again := b.open(); again == nil {
+			return n, nil
+		}
+	}
+	return n, err
+}
+
+func (b *download) Close() error {
+	if b.body == nil {
+		return nil
+	}
+	return b.body.Close()
 }
 
 // A patient asks again, a little later each time, where a registry is overloaded or
@@ -120,8 +210,9 @@ type patient struct {
 }
 
 const (
-	tries    = 5
-	maxPause = time.Minute
+	tries      = 5
+	firstPause = time.Second
+	maxPause   = time.Minute
 )
 
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
