@@ -157,8 +157,8 @@ type Detail struct {
 	References []string
 }
 
-// Keys of shards: the table in which the packages of one ecosystem, or of one release of
-// one distribution, are found.
+// A Key names a shard: the table in which the packages of one ecosystem, or of one
+// release of one distribution, are found.
 //
 //	go npm pypi maven rubygems nuget crates packagist
 //	deb/debian/12 deb/ubuntu/24.04 apk/alpine/3.20 apk/alpine/edge apk/wolfi apk/chainguard
@@ -180,18 +180,18 @@ type Shard interface {
 
 // ShardInfo is what a shard says of itself.
 type ShardInfo struct {
-	Key Key
+	Key Key `json:"key"`
 	// BySource is true where names and versions are those of source packages.
-	BySource bool
+	BySource bool `json:"bySource"`
 	// Comprehensive is true where the distributor's silence means that it knows of
 	// nothing: what it ships and does not list needs no second opinion.
-	Comprehensive bool
+	Comprehensive bool `json:"comprehensive"`
 	// Unfixed is true where the source also lists what has no fix.
-	Unfixed bool
+	Unfixed bool `json:"unfixed"`
 	// AsOf is the newest date that its sources give.
-	AsOf    time.Time
-	Records int
-	Sources []string
+	AsOf    time.Time `json:"asOf,omitzero"`
+	Records int       `json:"records"`
+	Sources []string  `json:"sources"`
 }
 
 // A Database answers for all ecosystems.

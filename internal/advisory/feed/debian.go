@@ -123,6 +123,10 @@ func debianPackage(name string, data []byte) *Part {
 		return p
 	}
 	for id, issue := range issues {
+		if id == "" || name == "" {
+			p.skip(name, "an issue without a name")
+			continue
+		}
 		told := false
 		for codename, r := range issue.Releases {
 			number := debianReleases[codename]

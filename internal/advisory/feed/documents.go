@@ -99,7 +99,12 @@ func (d *documents) file(ctx context.Context, name string) error {
 			return nil, err
 		}
 		defer f.Close()
-		return limited(f)
+		in, err := unpacked(f)
+		if err != nil {
+			return nil, err
+		}
+		defer in.Close()
+		return limited(in)
 	})
 }
 
@@ -134,7 +139,7 @@ func (d *documents) zip(ctx context.Context, name string) error {
 		if e.FileInfo().IsDir() || !d.document(e.Name) {
 			continue
 		}
-		size := int64(min(e.UncompressedSize64, maxDocument)) //nolint:gosec // G115: bounded
+		size := int64(min(e.UncompressedSize64, maxDocument))
 		err := d.take(ctx, e.Name, size, func() ([]byte, error) {
 			if e.UncompressedSize64 > maxDocument {
 				return nil, fmt.Errorf("more than %d MB", maxDocument>>20)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/bulwark-k8s/bulwark/internal/advisory"
 	"github.com/bulwark-k8s/bulwark/internal/advisory/table"
@@ -94,6 +93,8 @@ func FuzzSecDB(f *testing.F) {
 func FuzzDebian(f *testing.F) {
 	whole := `{"a": {"CVE-1": {"description": "d", "releases": {"bookworm": {"status": "open", "urgency": "low", "nodsa": "x"}}}}}`
 	f.Add([]byte(whole))
+	f.Add([]byte(`{"0": {"": {"releases": {"bookworm": {"status": "open"}}}}}`))
+	f.Add([]byte(`{"0": {}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		read := func(data []byte) error {
 			return members(t.Context(), bytes.NewReader(data), func(name string, read func() ([]byte, error)) error {
@@ -101,9 +102,7 @@ func FuzzDebian(f *testing.F) {
 				if err != nil {
 					return err
 				}
-				if utf8.ValidString(name) && name != "" {
-					sound(t, debianPackage(name, data))
-				}
+				sound(t, debianPackage(name, data))
 				return nil
 			})
 		}

@@ -12,8 +12,8 @@ type aliases struct {
 	number map[string]int32
 	name   []string
 	parent []int32
-	// groups are the members of each root; set by close.
-	groups map[int32][]string
+	// groups are the members of each name's group; set by close, and only read after it.
+	groups [][]string
 }
 
 func newAliases() *aliases { return &aliases{number: map[string]int32{}} }
@@ -54,23 +54,25 @@ func (a *aliases) join(names []string) {
 
 // close sorts the groups: the canonical name first, then the others by name.
 func (a *aliases) close() {
-	a.groups = map[int32][]string{}
+	members := map[int32][]string{}
 	for n, name := range a.name {
 		r := a.root(int32(n))
-		a.groups[r] = append(a.groups[r], name)
+		members[r] = append(members[r], name)
 	}
-	for _, g := range a.groups {
+	for _, g := range members {
 		slices.SortFunc(g, compareNames)
-		if len(g) > 2 {
-			slices.Sort(g[1:])
-		}
+		slices.Sort(g[1:])
+	}
+	a.groups = make([][]string, len(a.name))
+	for n := range a.name {
+		a.groups[n] = members[a.root(int32(n))]
 	}
 }
 
 // group returns all names of a vulnerability, the canonical one first.
 func (a *aliases) group(name string) []string {
 	if n, ok := a.number[name]; ok {
-		return a.groups[a.root(n)]
+		return a.groups[n]
 	}
 	return []string{name}
 }

@@ -33,6 +33,8 @@ type Input struct {
 	URL     string
 	Fetched time.Time
 	Failed  string
+	// AsOf is how new it is, for feeds that do not say so themselves; zero: not known.
+	AsOf time.Time
 }
 
 // A built is a database in memory, ready to be written.
@@ -108,6 +110,9 @@ func (s *staging) read(ctx context.Context, in Input, source *Source) error {
 	}()
 	skipped := map[string]*Skipped{}
 	err := feed.Read(ctx, in.Kind, in.Path, func(p *feed.Part) error {
+		if p.Modified.IsZero() {
+			p.Modified = in.AsOf
+		}
 		s.take(p)
 		source.Records += len(p.Entries) + len(p.Enrichments)
 		if p.Modified.After(source.AsOf) {

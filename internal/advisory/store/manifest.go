@@ -93,6 +93,7 @@ const (
 const (
 	maxManifest = 16 << 20
 	maxTables   = 4096
+	maxSize     = 8 << 30 // of all tables; all feeds there are make a thirtieth of it
 )
 
 const (
@@ -123,7 +124,11 @@ func parseManifest(data []byte) (*Manifest, error) {
 		return nil, errors.New("manifest: not one that was written here")
 	}
 	seen := map[string]bool{}
+	total := int64(0)
 	for _, t := range m.Tables {
+		if total += max(0, t.Size); total > maxSize {
+			return nil, fmt.Errorf("manifest: tables of more than %d GB", maxSize>>30)
+		}
 		switch {
 		case !keyShape.MatchString(string(t.Key)) || t.File != fileOf(t.Key) || path.Base(t.File) != t.File || seen[t.File]:
 			return nil, fmt.Errorf("manifest: table %q in file %q", t.Key, t.File)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
@@ -196,4 +197,39 @@ func (db *Database) Detail(id string) (advisory.Detail, error) {
 		return advisory.Detail{}, err
 	}
 	return b.Detail(id)
+}
+
+// Verify reads all of a database: its signature, if a key is given, the checksum of every
+// table that is there, and every record. It returns the tables that are not there.
+func Verify(ctx context.Context, dir string, key crypto.PublicKey) (m *Manifest, missing []advisory.Key, err error) {
+	set, err := current(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := openSet(set, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, t := range db.manifest.Tables {
+		f := db.files[t.Key]
+		if f == nil {
+			missing = append(missing, t.Key)
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		data, err := io.ReadAll(io.NewSectionReader(f, 0, table.MaxSize+1))
+		if err != nil {
+			return nil, nil, err
+		}
+		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != t.SHA256 {
+			return nil, nil, damaged(fmt.Errorf("table %s: its checksum is not the one of the manifest", t.Key))
+		}
+		if err := table.Check(data); err != nil {
+			return nil, nil, damaged(fmt.Errorf("table %s: %w", t.Key, err))
+		}
+	}
+	return db.manifest, missing, nil
 }

@@ -75,7 +75,7 @@ func begin(ctx context.Context, dir string, now time.Time) (*change, error) {
 	}
 	set, err := os.MkdirTemp(filepath.Join(dir, "sets"), now.UTC().Format("20060102T150405Z")+"-")
 	if err == nil {
-		err = os.Chmod(set, 0o755) //nolint:gosec // G302: advisories are public, and scans run as anybody
+		err = os.Chmod(set, 0o755) // advisories are public, and scans run as anybody
 	}
 	if err != nil {
 		unlock()

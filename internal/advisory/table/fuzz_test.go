@@ -3,6 +3,7 @@ package table
 import (
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/bulwark-k8s/bulwark/internal/advisory"
@@ -34,7 +35,7 @@ func FuzzTable(f *testing.F) {
 	f.Add(data[:len(data)-sha256.Size], "X")
 	f.Fuzz(func(t *testing.T, body []byte, name string) {
 		sum := sha256.Sum256(body)
-		data := append(body[:len(body):len(body)], sum[:]...)
+		data := append(slices.Clip(body), sum[:]...)
 		sound := Check(data) == nil
 		if s, err := NewShard(data); err == nil {
 			got, err := s.Lookup(name)
