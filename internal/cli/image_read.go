@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/image/inspect"
 	"github.com/bulwark-k8s/bulwark/internal/image/layer"
 	"github.com/bulwark-k8s/bulwark/internal/image/packages"
+	"github.com/bulwark-k8s/bulwark/internal/image/sbom"
 	"github.com/bulwark-k8s/bulwark/internal/image/secret"
 	imagesource "github.com/bulwark-k8s/bulwark/internal/image/source"
 )
@@ -73,7 +75,14 @@ func (o *imageOptions) read(ctx context.Context, ref string, p *progress) (*imag
 	}
 	defer src.Close()
 	if src.SBOM != nil {
-		return nil, fmt.Errorf("%s: bills of materials are not read yet", ref)
+		img, err := sbom.Read(src.SBOM)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ref, err)
+		}
+		if img.Name == "" {
+			img.Name = src.Name
+		}
+		return img, nil
 	}
 	cache, err := o.layers()
 	if err != nil {
@@ -93,4 +102,15 @@ func secretsOf(c *v1.ConfigFile) []image.Secret {
 		history[i] = h.CreatedBy
 	}
 	return secret.InConfig(c.Config.Env, history, c.Config.Labels)
+}
+
+// untold says on stderr what of an image could not be read, for what has no place for it.
+func untold(w io.Writer, img *image.Image) {
+	for _, g := range img.Gaps {
+		where := img.Name
+		if g.Path != "" {
+			where = g.Path
+		}
+		fmt.Fprintf(w, "bulwark: not read: %s: %s\n", printable(where), printable(g.Reason))
+	}
 }
