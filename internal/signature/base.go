@@ -46,7 +46,7 @@ func (e *examination) base(ctx context.Context) (string, error) {
 		}
 		for _, d := range materials(at.predicate) {
 			if slices.Contains(e.rule.Base.Digests, d) {
-				return "provenance of " + at.Signer + ": " + short(d), nil
+				return "provenance of " + at.Signer + ": " + Short(d), nil
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func (e *examination) base(ctx context.Context) (string, error) {
 		}
 		by, err := e.baseOf(ctx, platform)
 		if err != nil {
-			return "", fmt.Errorf("platform %s: %w", short(d.Digest), err)
+			return "", fmt.Errorf("platform %s: %w", Short(d.Digest), err)
 		}
 		if !slices.Contains(all, by) {
 			all = append(all, by)
@@ -102,7 +102,7 @@ func parseImage(m *Manifest) (*imageManifest, error) {
 // covers and so whoever signed it stands for.
 func (e *examination) annotated(annotations map[string]string) (string, bool) {
 	if d := annotations[annotationBaseDigest]; d != "" && slices.Contains(e.rule.Base.Digests, d) {
-		return "annotation: " + short(d), true
+		return "annotation: " + Short(d), true
 	}
 	if text := annotations[annotationBaseName]; text != "" {
 		if ref, err := name.ParseReference(text); err == nil {
@@ -136,7 +136,7 @@ func (e *examination) baseOf(ctx context.Context, m *imageManifest) (string, err
 		}
 		for _, chain := range e.rule.Base.Layers {
 			if ids := config.RootFS.DiffIDs; len(ids) >= len(chain) && slices.Equal(ids[:len(chain)], chain) {
-				return fmt.Sprintf("layers: %d from %s", len(chain), short(chain[0])), nil
+				return fmt.Sprintf("layers: %d from %s", len(chain), Short(chain[0])), nil
 			}
 		}
 	}

@@ -92,17 +92,14 @@ func material(annotations map[string]string, byKey bool) (*protobundle.Verificat
 		if err != nil {
 			return nil, fmt.Errorf("annotation %s: logID is no hexadecimal", annotationLog)
 		}
-		var kind struct {
-			Kind    string `json:"kind"`
-			Version string `json:"apiVersion"`
-		}
-		if err := json.Unmarshal(e.Payload.Body, &kind); err != nil {
-			return nil, fmt.Errorf("annotation %s: the entry is not the JSON that it should be", annotationLog)
+		kind, err := kindOf(e.Payload.Body)
+		if err != nil {
+			return nil, fmt.Errorf("annotation %s: %w", annotationLog, err)
 		}
 		m.TlogEntries = []*protorekor.TransparencyLogEntry{{
 			LogIndex:          e.Payload.Index,
 			LogId:             &protocommon.LogId{KeyId: log},
-			KindVersion:       &protorekor.KindVersion{Kind: kind.Kind, Version: kind.Version},
+			KindVersion:       kind,
 			IntegratedTime:    e.Payload.Time,
 			InclusionPromise:  &protorekor.InclusionPromise{SignedEntryTimestamp: e.Promise},
 			CanonicalizedBody: e.Payload.Body,
@@ -186,5 +183,28 @@ func parseBundle(data []byte) (*bundle.Bundle, error) {
 	if err := b.UnmarshalJSON(data); err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
+	// sigstore-go compares an entry's kind with itself (pkg/tlog/entry.go). It decides
+	// nothing, since the body is what is signed, but nothing unsigned is taken at its word.
+	for _, e := range b.GetVerificationMaterial().GetTlogEntries() {
+		kind, err := kindOf(e.GetCanonicalizedBody())
+		if err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+		if kind.GetKind() != e.GetKindVersion().GetKind() || kind.GetVersion() != e.GetKindVersion().GetVersion() {
+			return nil, errors.New("bundle: the log's entry is of another kind than it says")
+		}
+	}
 	return b, nil
+}
+
+// kindOf is what the body of a log's entry says it is.
+func kindOf(body []byte) (*protorekor.KindVersion, error) {
+	var head struct {
+		Kind    string `json:"kind"`
+		Version string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return nil, errors.New("the log's entry is not the JSON that it should be")
+	}
+	return &protorekor.KindVersion{Kind: head.Kind, Version: head.Version}, nil
 }

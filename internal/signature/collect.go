@@ -81,7 +81,7 @@ func collect(ctx context.Context, repo Repository, digest string) *collector {
 		if !mayBeSigned(d.ArtifactType) {
 			continue
 		}
-		at := "referrer " + short(d.Digest.String())
+		at := "referrer " + Short(d.Digest.String())
 		m, err := repo.Manifest(ctx, d.Digest.String())
 		switch {
 		case errors.Is(err, ErrNotFound):

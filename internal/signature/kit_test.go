@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -26,8 +24,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
@@ -129,39 +125,40 @@ type layer struct {
 // attach writes layers under the tag that cosign uses: .sig or .att.
 func (p *pushed) attach(suffix string, layers ...layer) {
 	p.shop.t.Helper()
-	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
-	var err error
-	for _, l := range layers {
-		if img, err = mutate.Append(img, mutate.Addendum{Layer: static.NewLayer(l.data, l.mediaType), MediaType: l.mediaType, Annotations: l.annotations}); err != nil {
-			p.shop.t.Fatal(err)
-		}
-	}
-	if err := remote.Write(p.tag.Context().Tag(strings.Replace(p.digest, ":", "-", 1)+suffix), img); err != nil {
-		p.shop.t.Fatal(err)
-	}
+	p.put(p.tag.Context().Tag(strings.Replace(p.digest, ":", "-", 1)+suffix), map[string]any{}, layers)
 }
 
 // refer writes a referrer with one layer.
 func (p *pushed) refer(artifactType string, l layer, annotations map[string]string) {
 	p.shop.t.Helper()
-	blob := static.NewLayer(l.data, l.mediaType)
-	config := static.NewLayer([]byte("{}"), "application/vnd.oci.empty.v1+json")
-	for _, l := range []v1.Layer{blob, config} {
-		if err := remote.WriteLayer(p.tag.Context(), l); err != nil {
+	p.put(nil, map[string]any{
+		"artifactType": artifactType, "annotations": annotations,
+		"subject": map[string]any{"mediaType": types.OCIManifestSchema1, "digest": p.digest, "size": len(p.raw)},
+	}, []layer{l})
+}
+
+// put writes a manifest with layers to a tag, or without one.
+func (p *pushed) put(to name.Reference, m map[string]any, layers []layer) {
+	p.shop.t.Helper()
+	const emptyType = "application/vnd.oci.empty.v1+json"
+	blobs := map[string]layer{"config": {[]byte("{}"), emptyType, nil}}
+	descriptors := []any{}
+	for _, l := range layers {
+		blobs[digestOf(l.data)] = l
+		descriptors = append(descriptors, map[string]any{"mediaType": l.mediaType, "digest": digestOf(l.data), "size": len(l.data), "annotations": l.annotations})
+	}
+	for _, l := range blobs {
+		if err := remote.WriteLayer(p.tag.Context(), static.NewLayer(l.data, l.mediaType)); err != nil {
 			p.shop.t.Fatal(err)
 		}
 	}
-	raw, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": types.OCIManifestSchema1, "artifactType": artifactType,
-		"config":      map[string]any{"mediaType": "application/vnd.oci.empty.v1+json", "digest": digestOf([]byte("{}")), "size": 2},
-		"layers":      []any{map[string]any{"mediaType": l.mediaType, "digest": digestOf(l.data), "size": len(l.data), "annotations": l.annotations}},
-		"subject":     map[string]any{"mediaType": types.OCIManifestSchema1, "digest": p.digest, "size": len(p.raw)},
-		"annotations": annotations,
-	})
-	if err != nil {
-		p.shop.t.Fatal(err)
+	m["schemaVersion"], m["mediaType"], m["layers"] = 2, types.OCIManifestSchema1, descriptors
+	m["config"] = map[string]any{"mediaType": emptyType, "digest": digestOf([]byte("{}")), "size": 2}
+	raw := must(json.Marshal(m))
+	if to == nil {
+		to = p.tag.Context().Digest(digestOf(raw))
 	}
-	if err := remote.Put(p.tag.Context().Digest(digestOf(raw)), manifest{raw, types.OCIManifestSchema1}); err != nil {
+	if err := remote.Put(to, manifest{raw, types.OCIManifestSchema1}); err != nil {
 		p.shop.t.Fatal(err)
 	}
 }
@@ -318,8 +315,3 @@ func hold(t testing.TB, ref string, p *signature.Policy) *signature.Verdict {
 func by(s *signer) signature.Rule {
 	return signature.Rule{Signers: []*signature.Signer{{Name: "release", Key: s.public()}}, Signatures: 1}
 }
-
-var (
-	_ = rsa.GenerateKey
-	_ = ed25519.GenerateKey
-)

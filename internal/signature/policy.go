@@ -135,7 +135,7 @@ func (s *Signer) String() string {
 	case s.Name != "":
 		return s.Name
 	case s.Key != nil:
-		return "key " + short(s.Key.Fingerprint)
+		return "key " + Short(s.Key.Fingerprint)
 	case s.Identity != "":
 		return s.Identity
 	default:
@@ -414,8 +414,8 @@ func (r *Rule) trust(data []byte) error {
 	return nil
 }
 
-// short is a digest for people.
-func short(digest string) string {
+// Short is a digest for people.
+func Short(digest string) string {
 	algorithm, hexa, ok := strings.Cut(digest, ":")
 	if !ok || len(hexa) < 12 {
 		return digest

@@ -44,3 +44,13 @@ func typeMatches(want, predicate string) bool {
 func isProvenance(predicate string) bool {
 	return strings.HasPrefix(predicate, "https://slsa.dev/provenance/")
 }
+
+// ShortType is the short name of a predicate, or its URI if it has none.
+func ShortType(predicate string) string {
+	for _, name := range []string{"slsaprovenance1", "slsaprovenance", "spdx", "cyclonedx", "openvex", "vuln", "link", "custom"} {
+		if typeMatches(name, predicate) {
+			return name
+		}
+	}
+	return predicate
+}

@@ -367,7 +367,7 @@ func (e *examination) note(a *attached, s *Signer, r *verify.VerificationResult)
 			return err
 		}
 		if p.Critical.Image.Digest != e.manifest.Digest {
-			return fmt.Errorf("it is the signature of another image, %s", short(p.Critical.Image.Digest))
+			return fmt.Errorf("it is the signature of another image, %s", Short(p.Critical.Image.Digest))
 		}
 		sig.Name = p.Critical.Identity.Reference
 		if !e.rule.names(e.verdict.Repository, sig.Name) {
@@ -409,7 +409,7 @@ func isRepository(name string) bool {
 func (e *examination) missing(ctx context.Context) []string {
 	var out []string
 	if n := e.rule.Signatures; n > 0 {
-		if have := count(e.rule.Signers, e.verdict.Signatures, func(Signature) bool { return true }); have < n {
+		if have := count(e.rule.Signers, e.verdict.Signatures); have < n {
 			out = append(out, lacking("signature", n, have, e.rule.Signers))
 		}
 	}
@@ -422,25 +422,26 @@ func (e *examination) missing(ctx context.Context) []string {
 // lacks says what of a required attestation is not there.
 func (e *examination) lacks(ctx context.Context, a *Requirement) []string {
 	var why []string
-	have := map[*Signer]bool{}
+	var good []Signature
 	for i := range e.verdict.Attestations {
 		at := &e.verdict.Attestations[i]
 		if !typeMatches(a.Type, at.Type) || !slices.Contains(a.Signers, at.signer) {
 			continue
 		}
 		if err := e.fulfils(ctx, a, at); err != nil {
-			why = append(why, fmt.Sprintf("attestation %s of %s: %v", a.Type, at.Signer, err))
+			why = append(why, fmt.Sprintf("attestation %s by %s: %s", a.Type, at.Signer, plain(err)))
 			continue
 		}
-		have[at.signer] = true
+		good = append(good, at.Signature)
 	}
-	if len(have) >= a.Signatures {
+	have := count(a.Signers, good)
+	switch {
+	case have >= a.Signatures:
 		return nil
-	}
-	if len(why) > 0 {
+	case len(why) > 0:
 		return why
 	}
-	return []string{lacking("attestation "+a.Type, a.Signatures, len(have), a.Signers)}
+	return []string{lacking("attestation "+a.Type, a.Signatures, have, a.Signers)}
 }
 
 func (e *examination) fulfils(ctx context.Context, a *Requirement, at *Attestation) error {
@@ -461,11 +462,35 @@ func (e *examination) fulfils(ctx context.Context, a *Requirement, at *Attestati
 	return nil
 }
 
-// count is how many of the signers signed.
-func count(signers []*Signer, signatures []Signature, which func(Signature) bool) int {
+// count is how many of the signers signed, where nobody counts for two of them: with
+// patterns, one identity may be several signers. It is the largest matching between both,
+// found by augmenting paths.
+func count(signers []*Signer, signatures []Signature) int {
+	who := map[*Signer]map[string]bool{}
+	for _, s := range signatures {
+		if who[s.signer] == nil {
+			who[s.signer] = map[string]bool{}
+		}
+		who[s.signer][s.Key+"\x00"+s.Identity+"\x00"+s.Issuer] = true
+	}
+	taken := map[string]*Signer{}
+	var place func(s *Signer, seen map[string]bool) bool
+	place = func(s *Signer, seen map[string]bool) bool {
+		for p := range who[s] {
+			if seen[p] {
+				continue
+			}
+			seen[p] = true
+			if have := taken[p]; have == nil || place(have, seen) {
+				taken[p] = s
+				return true
+			}
+		}
+		return false
+	}
 	n := 0
 	for _, s := range signers {
-		if slices.ContainsFunc(signatures, func(sig Signature) bool { return sig.signer == s && which(sig) }) {
+		if place(s, map[string]bool{}) {
 			n++
 		}
 	}
