@@ -41,6 +41,7 @@ func TestStories(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"signed-images": signedImages,
 			// code CODE COMMAND…: the command ends with exactly this exit code.
 			"code": func(ts *testscript.TestScript, _ bool, args []string) {
 				err := ts.Exec(args[1], args[2:]...)
