@@ -206,7 +206,7 @@ func lookup(t *shard, p *image.Package, name string) ([]advisory.Record, error) 
 	}
 	for _, r := range more {
 		if bySource(r) {
-			all = append(all[:len(all):len(all)], r)
+			all = append(slices.Clip(all), r)
 		}
 	}
 	return all, nil
