@@ -47,8 +47,11 @@ func ParsePattern(s string) (Pattern, error) {
 
 func (x Pattern) String() string { return x.text }
 
-// Type is the type of the packages that are meant.
-func (x Pattern) Type() Type { return x.p.Type }
+// WithVersion is the pattern for one version.
+func (x Pattern) WithVersion(v string) Pattern {
+	x.p.Version = v
+	return x
+}
 
 // Matches reports whether a package of an image with that release is meant.
 func (x Pattern) Matches(p *Package, release OS) bool {
