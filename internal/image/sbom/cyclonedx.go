@@ -38,8 +38,7 @@ func writeCycloneDX(w io.Writer, img *image.Image) error {
 	if !img.Created.IsZero() {
 		bom.Metadata.Timestamp = img.Created.UTC().Format(time.RFC3339)
 	}
-	var components []cdx.Component
-	var refs []string
+	components, refs := []cdx.Component{}, []string{}
 	if img.OS.ID != "" {
 		components = append(components, cdx.Component{
 			BOMRef: osRef, Type: cdx.ComponentTypeOS, Name: img.OS.ID, Version: img.OS.Version, Description: img.OS.Name,
@@ -83,7 +82,7 @@ func component(p *image.Package, release image.OS, places map[*image.GoBinary]in
 	if p.Type == image.Generic {
 		c.Type = cdx.ComponentTypeApplication
 	}
-	if group, artifact, ok := strings.Cut(p.Name, ":"); ok && p.Type == image.Maven {
+	if group, artifact, _ := strings.Cut(p.Name, ":"); p.Type == image.Maven && group != "" && artifact != "" {
 		c.Group, c.Name = group, artifact
 	}
 	if len(p.Licenses) > 0 {

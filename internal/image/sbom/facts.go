@@ -93,6 +93,9 @@ func pruned(tree any) any {
 	switch t := tree.(type) {
 	case map[string]any:
 		for k, v := range t {
+			if k == "Labels" && v != nil {
+				continue // an empty label is one
+			}
 			switch v := pruned(v).(type) {
 			case nil:
 				delete(t, k)

@@ -25,10 +25,12 @@ type bill struct {
 	// nameless are components without a package URL; unread are those whose URL is none.
 	nameless, unread []string
 	missing          map[image.Type]int // OS packages that say nothing of a release
+	// from is the distribution that a package says it is of, by its place.
+	from map[int]string
 }
 
 func newBill() *bill {
-	return &bill{img: &image.Image{}, releases: map[string]int{}, byName: map[string]image.OS{}, missing: map[image.Type]int{}}
+	return &bill{img: &image.Image{}, releases: map[string]int{}, byName: map[string]image.OS{}, missing: map[image.Type]int{}, from: map[int]string{}}
 }
 
 var errMany = errors.New("it has more components than any image")
@@ -97,6 +99,7 @@ func (b *bill) foreign(s said) {
 	qualifiers := qualifiersOf(s.purl)
 	if p.Type.OS() {
 		s.distributed(&p, &release, qualifiers)
+		b.from[len(b.img.Packages)] = release.ID
 		if release.ID != "" && release.Version+release.Codename != "" {
 			name := release.ID + " " + release.Version + " " + release.Codename
 			b.releases[name]++
@@ -241,16 +244,12 @@ func (b *bill) image() (*image.Image, error) {
 		case img.OS.ID == told.ID && img.OS.Version == "":
 			img.OS.Version, img.OS.Point = told.Version, told.Point
 		}
-		for _, n := range names {
-			if other := release(b.byName[n].ID, b.byName[n].Version); other.ID != img.OS.ID {
-				b.gap("%d packages are of %s, and the image is of %s: they are judged as its own", b.releases[n], other.ID, img.OS.ID)
-			}
-		}
 	}
+	b.strangers()
 	if img.OS.ID == "" || img.OS.Version == "" && img.OS.Codename == "" {
 		for _, t := range slices.Sorted(maps.Keys(b.missing)) {
 			img.Gaps = append(img.Gaps, image.Gap{
-				Layer: -1, Type: t, Reason: fmt.Sprintf("the bill does not say of which distribution's release its %d packages are", b.missing[t]),
+				Layer: -1, Type: t, Reason: fmt.Sprintf("the bill does not name the release of the distribution with %s", counted(b.missing[t], "package")),
 			})
 		}
 	}
@@ -258,10 +257,10 @@ func (b *bill) image() (*image.Image, error) {
 		img.OS.EndOfLife = end
 	}
 	if len(b.nameless) > 0 {
-		b.gap("%s without a package URL, so that nobody knows what they are: %s", components(len(b.nameless)), some(b.nameless))
+		b.gap("%s without a package URL: %s", counted(len(b.nameless), "component"), some(b.nameless))
 	}
 	if len(b.unread) > 0 {
-		b.gap("%s with a package URL that is none: %s", components(len(b.unread)), some(b.unread))
+		b.gap("%s with a package URL that is none: %s", counted(len(b.unread), "component"), some(b.unread))
 	}
 	if len(img.Packages) == 0 {
 		b.gap("the bill names no package")
@@ -269,11 +268,40 @@ func (b *bill) image() (*image.Image, error) {
 	return img, nil
 }
 
-func components(n int) string {
-	if n == 1 {
-		return "1 component"
+// strangers takes out the packages of other distributions than the image's: its
+// advisories say nothing of them.
+func (b *bill) strangers() {
+	img, kept := b.img, b.img.Packages[:0]
+	away := map[string]int{}
+	for i, p := range img.Packages {
+		if id := kin(release(b.from[i], "").ID); id != "" && kin(img.OS.ID) != "" && id != kin(img.OS.ID) {
+			away[id]++
+			continue
+		}
+		kept = append(kept, p)
 	}
-	return fmt.Sprintf("%d components", n)
+	img.Packages = kept
+	for _, id := range slices.Sorted(maps.Keys(away)) {
+		b.gap("%s of %s in an image of %s", counted(away[id], "package"), id, img.OS.ID)
+	}
+}
+
+// kin is what distributions that share packages have in common.
+func kin(id string) string {
+	switch id {
+	case "chainguard":
+		return "wolfi"
+	case "sles", "sled", "opensuse", "opensuse-leap", "opensuse-tumbleweed":
+		return "suse"
+	}
+	return id
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // some are at most five of the names, in order.
