@@ -407,7 +407,11 @@ func (m *Merged) add(path, owner string, p *placed) {
 	if p.Found.Manager {
 		m.Managers = append(m.Managers, path)
 	}
-	m.secrets(path, p, false)
+	// What a package of the OS ships everybody has, so it is no secret; its settings below
+	// etc are the user's to fill in.
+	if owner == "" || strings.HasPrefix(path, "etc/") {
+		m.secrets(path, p, false)
+	}
 }
 
 func (m *Merged) secrets(path string, p *placed, deleted bool) {

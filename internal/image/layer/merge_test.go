@@ -224,6 +224,11 @@ func TestMerge(t *testing.T) {
 			[]string{"secret s a/f layer 0 deleted true", "secret t g layer 0 deleted true", "secret u h layer 0 deleted false"},
 		},
 		{
+			"what a package ships is no secret, but for its settings",
+			[][]item{{{"info/p.list", "owns deb:p opt/f\nowns deb:p etc/f"}, {"opt/f", "secret s"}, {"etc/f", "secret t"}, {"opt/g", "secret u"}}},
+			[]string{"secret t etc/f layer 0 deleted false", "secret u opt/g layer 0 deleted false"},
+		},
+		{
 			"owners are found through the merged folders, from the databases that are left",
 			[][]item{
 				{{"usr/lib/f", "x 1"}, {"lib -> usr/lib", ""}, {"info/p.list", "owns deb:p lib/f"}, {"g", "y 1"}, {"info/q.list", "owns deb:q g"}},

@@ -215,7 +215,7 @@ func (b *bill) component(c *cdx.Component) error {
 	if e := c.Evidence; e != nil && e.Occurrences != nil && len(*e.Occurrences) > 0 {
 		s.path = (*e.Occurrences)[0].Location
 	}
-	switch c.Type {
+	switch c.Type { //nolint:exhaustive // the others are packages where they have a package URL
 	case cdx.ComponentTypeOS:
 		if !b.own {
 			b.system(s)

@@ -56,8 +56,11 @@ func shop() *image.Image {
 			{Type: image.PyPI, Name: "idna", Version: "3.3", Path: "usr/lib/python3/dist-packages/idna-3.3.dist-info/METADATA", Owner: "deb:python3-idna"},
 			{Type: image.Maven, Name: "org.apache.commons:commons-io", Version: "2.4", Path: "app/shop.war!/WEB-INF/lib/commons-io.jar"},
 			{Type: image.Maven, Name: "unknown", Version: "1", Path: "app/unknown-1.jar"},
-			{Type: image.Composer, Name: "symfony/http", Version: "v6.1"}, {Type: image.Cargo, Name: "serde", Version: "1.0.1"},
-			{Type: image.NuGet, Name: "Newtonsoft.Json", Version: "13.0.1"}, {Type: image.Gem, Name: "rack", Version: "3.0"}, {Type: image.Generic, Name: "node", Version: "20.1.0"},
+			{Type: image.Composer, Name: "symfony/http", Version: "v6.1"},
+			{Type: image.Cargo, Name: "serde", Version: "1.0.1"},
+			{Type: image.NuGet, Name: "Newtonsoft.Json", Version: "13.0.1"},
+			{Type: image.Gem, Name: "rack", Version: "3.0"},
+			{Type: image.Generic, Name: "node", Version: "20.1.0"},
 		},
 	}
 	slices.SortStableFunc(img.Packages, compare)
@@ -143,4 +146,3 @@ func TestDeterministic(t *testing.T) {
 		}
 	}
 }
-

@@ -130,13 +130,6 @@ func told(name string, text []byte, hits []hit) []image.Secret {
 	return out
 }
 
-// Keep reports whether a secret that was found in a file counts, once it is known which
-// OS package owns the file, "" for none. What a package ships everybody has, so it is no
-// secret; its settings below etc are the user's to fill in.
-func Keep(s image.Secret, owner string) bool {
-	return owner == "" || strings.HasPrefix(s.Path, "etc/")
-}
-
 // isText reports whether the beginning of a file is that of a text.
 func isText(head []byte) bool { return bytes.IndexByte(head, 0) < 0 }
 

@@ -11,7 +11,6 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/bulwark-k8s/bulwark/internal/image"
 	"github.com/bulwark-k8s/bulwark/internal/image/layer"
 )
 
@@ -140,23 +139,6 @@ func TestTooLarge(t *testing.T) {
 	}
 	if _, err := (Finder{}).Read(t.Context(), f); err == nil {
 		t.Error("it is passed over in silence")
-	}
-}
-
-func TestKeep(t *testing.T) {
-	for name, tt := range map[string]struct {
-		path, owner string
-		want        bool
-	}{
-		"nobody's file":       {"opt/x/key.pem", "", true},
-		"a package's example": {"opt/x/key.pem", "deb:x", false},
-		"a package's setting": {"etc/x/key.pem", "deb:x", true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := Keep(image.Secret{Path: tt.path}, tt.owner); got != tt.want {
-				t.Errorf("kept: %v", got)
-			}
-		})
 	}
 }
 
