@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 name=demo
 report=bulwark-report.html
 trust=bulwark-trust.html
+images=bulwark-images.html
 bulwark=bin/bulwark
 kubectl=bin/lab/kubectl
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
@@ -39,10 +40,22 @@ if [ "$nodes" != 0 ]; then
   done
 fi
 
-step "what is wrong with it: bulwark scan --host -o table -o html=$report"
+step "what is known of vulnerabilities: bulwark image db build --osv lab/demo/advisories/osv"
+db=${KUBECONFIG%/*}/db
+"$bulwark" image db build --db "$db" --osv lab/demo/advisories/osv
+
+looks=(--host -o table -o "html=$report")
+[ "$nodes" = 0 ] || looks=(--host --images --images-from bin/lab/images --db "$db" -o table -o "html=$report")
+step "what is wrong with it: bulwark scan ${looks[*]}"
 code=0
-"$bulwark" scan --host -o table -o "html=$report" || code=$?
+"$bulwark" scan "${looks[@]}" || code=$?
 [ "$code" = 3 ] || { echo "demo: the scan ended with $code, want 3: something is broken in this cluster"; exit 1; }
+
+front=bin/lab/images/shop-front-latest.tar
+step "what to rebuild: bulwark image scan $front -o table -o html=$images"
+code=0
+"$bulwark" image scan "$front" --db "$db" -o table -o "html=$images" || code=$?
+[ "$code" = 3 ] || { echo "demo: the scan of the image ended with $code, want 3: the shop has a library with a known fault"; exit 1; }
 
 machines=${KUBECONFIG%/*}/machines
 step "who trusts whom: bulwark pki check $KUBECONFIG $machines -o html=$trust"
@@ -52,7 +65,7 @@ code=0
 
 step "next"
 cat <<END
-open $report and $trust in a browser
+open $report, $images and $trust in a browser
 export KUBECONFIG=$KUBECONFIG
 $bulwark explain pod.privileged     why, and how to fix it
 $bulwark down --name $name            removes the cluster and everything it made
