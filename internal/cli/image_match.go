@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/bulwark-k8s/bulwark/internal/advisory"
 	"github.com/bulwark-k8s/bulwark/internal/advisory/store"
+	"github.com/bulwark-k8s/bulwark/internal/control"
 	"github.com/bulwark-k8s/bulwark/internal/image"
 	"github.com/bulwark-k8s/bulwark/internal/match"
+	"github.com/bulwark-k8s/bulwark/internal/vex"
+	"github.com/bulwark-k8s/bulwark/internal/waiver"
 )
 
 // matchOptions are the flags of whatever looks for vulnerabilities.
@@ -47,6 +51,7 @@ func databaseFolder(flag string) (string, error) {
 type vulnerabilities struct {
 	*store.Database
 	options match.Options
+	ignores *waiver.Ignores
 	said    []string
 }
 
@@ -57,6 +62,27 @@ const oldDatabase = 7 * 24 * time.Hour
 // error: how an image is built can be judged all the same.
 func (o *matchOptions) open(now time.Time) (*vulnerabilities, error) {
 	v := &vulnerabilities{options: match.Options{Now: now, FixedOnly: o.fixedOnly}}
+	var documents []*vex.Document
+	for _, file := range o.vex {
+		data, err := readBounded(file, vex.MaxSize)
+		if err != nil {
+			return nil, fmt.Errorf("--vex %s: %w", file, cause(err))
+		}
+		d, err := vex.Parse(file, data)
+		if err != nil {
+			return nil, fmt.Errorf("--vex %w", err)
+		}
+		documents = append(documents, d)
+	}
+	if len(documents) > 0 {
+		v.options.Judges = append(v.options.Judges, vex.NewSet(documents...))
+	}
+	stands := &stand{known: func(string) bool { return true }}
+	if err := stands.readFiles(o.config, nil); err != nil {
+		return nil, err
+	}
+	v.ignores = waiver.NewIgnores(stands.vulnerabilities, now)
+	v.options.Judges = append(v.options.Judges, v.ignores)
 	dir, err := databaseFolder(o.db)
 	if err != nil {
 		return nil, err
@@ -89,12 +115,29 @@ func (v *vulnerabilities) match(img *image.Image) (*match.Result, error) {
 	if v.Database != nil {
 		db = v.Database
 	}
-	return match.Image(db, img, v.options)
+	r, err := match.Image(db, img, v.options)
+	if err == nil {
+		v.ignores.Scanned(img)
+	}
+	return r, err
 }
 
-// notes are what the reader should know besides.
+// notes are what the reader should know besides, once every image was matched.
 func (v *vulnerabilities) notes() []string {
-	return v.said
+	out := slices.Clone(v.said)
+	for _, f := range v.ignores.Faults() {
+		out = append(out, fmt.Sprintf("%s: %s (%s)", f.Entry.Source, f.Because, f.Control.ID))
+	}
+	return out
+}
+
+// worst is the gravest fault of the entries that let vulnerabilities stand.
+func (v *vulnerabilities) worst() control.Severity {
+	var worst control.Severity
+	for _, f := range v.ignores.Faults() {
+		worst = max(worst, f.Severity)
+	}
+	return worst
 }
 
 // Close gives the database back.

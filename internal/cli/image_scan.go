@@ -116,11 +116,16 @@ func (t threshold) crossed(i *report.ScannedImage) bool {
 	if found || t.severity == advisory.Unrated || i.Built == nil {
 		return found
 	}
-	least, err := control.ParseSeverity(t.severity.String())
+	return i.Built.Gate() >= t.least()
+}
+
+// least is the threshold in the catalogue's words.
+func (t threshold) least() control.Severity {
+	s, err := control.ParseSeverity(t.severity.String())
 	if err != nil {
-		return false
+		return control.Low // which is what is less than low, too
 	}
-	return i.Built.Gate() >= least
+	return s
 }
 
 func (o *imageScanOptions) run(ctx context.Context, refs []string) error {
@@ -131,6 +136,11 @@ func (o *imageScanOptions) run(ctx context.Context, refs []string) error {
 	limit, err := parseThreshold(o.failOn)
 	if err != nil {
 		return err
+	}
+	for _, out := range outputs {
+		if out.format.Single && len(refs) > 1 {
+			return misuse("give it one image, or scan them one by one", "--output: %s is a document on one image, and there are %d", out.format.Name, len(refs))
+		}
 	}
 	started := time.Now()
 	db, err := o.open(started)
@@ -168,12 +178,13 @@ func (o *imageScanOptions) run(ctx context.Context, refs []string) error {
 	if err != nil {
 		return err
 	}
-	return o.outcome(out, limit)
+	return o.outcome(out, limit, db.worst())
 }
 
-// outcome is the exit code.
-func (o *imageScanOptions) outcome(r *report.Images, limit threshold) error {
-	failed, incomplete, broken := 0, false, false
+// outcome is the exit code. What lets vulnerabilities stand counts by its own faults.
+func (o *imageScanOptions) outcome(r *report.Images, limit threshold, stands control.Severity) error {
+	failed, incomplete := 0, false
+	broken := limit.severity != advisory.Unrated && stands >= limit.least()
 	for _, i := range r.Images {
 		if i.Err != nil {
 			fmt.Fprintf(o.streams.ErrOut, "bulwark: error: %s\n", i.Err)

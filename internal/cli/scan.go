@@ -219,6 +219,9 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
+	if o.images.found != nil {
+		o.images.found.Notes = o.images.db.notes()
+	}
 	if plan != nil {
 		result.Under(plan)
 	}

@@ -51,6 +51,8 @@ type stand struct {
 	known func(string) bool
 	// workloads are the kinds that the files name.
 	workloads []cluster.CustomKind
+	// vulnerabilities of images that may stand.
+	vulnerabilities []*waiver.Vulnerability
 }
 
 // readWorkloads returns the kinds of workloads that the files name.
@@ -98,6 +100,7 @@ func (s *stand) readFiles(config string, paths []string) error {
 			return &exitError{code: exitFailed, err: err, hint: "docs/waivers.md shows how a waiver is written, docs/inputs.md a kind of workload"}
 		}
 		s.written = append(s.written, f.Waivers...)
+		s.vulnerabilities = append(s.vulnerabilities, f.Vulnerabilities...)
 		s.annotations = s.annotations && !f.IgnoreAnnotations
 		for _, k := range f.Workloads {
 			i := slices.IndexFunc(s.workloads, func(have cluster.CustomKind) bool { return have.Name() == k.Name() })

@@ -14,6 +14,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/match"
 	"github.com/bulwark-k8s/bulwark/internal/match/order"
 	"github.com/bulwark-k8s/bulwark/internal/scan"
+	"github.com/bulwark-k8s/bulwark/internal/vex"
 )
 
 // Images are what was found in one or more images.
@@ -49,16 +50,33 @@ type ImageFormat struct {
 	Name  string // as given to -o
 	About string // one line for --help
 	Write func(io.Writer, *Images, Options) error
+	// Single is set on documents that are about one image only.
+	Single bool
 }
 
 // ImageFormats lists every format of images, the default first.
 func ImageFormats() []ImageFormat {
 	return []ImageFormat{
-		{"table", "what to do, then packages worst first, for a terminal", writeImagesTable},
-		{"json", "everything, see docs/images.md for the schema", writeImagesJSON},
-		{"html", "one self-contained page for people", writeImagesHTML},
-		{"sarif", "for code scanning", writeImagesSARIF},
-		{"junit", "for the test results of a pipeline", writeImagesJUnit},
+		{"table", "what to do, then packages worst first, for a terminal", writeImagesTable, false},
+		{"json", "everything, see docs/images.md for the schema", writeImagesJSON, false},
+		{"html", "one self-contained page for people", writeImagesHTML, false},
+		{"sarif", "for code scanning", writeImagesSARIF, false},
+		{"junit", "for the test results of a pipeline", writeImagesJUnit, false},
+		{"cyclonedx-vex", "what is known, for other tools, as CycloneDX", writeStatements(vex.WriteCycloneDX), true},
+		{"openvex", "what is known, for other tools, as OpenVEX", writeStatements(vex.WriteOpenVEX), true},
+	}
+}
+
+// writeStatements writes a document on the one image that was read.
+func writeStatements(write func(io.Writer, *match.Result, vex.WriteOptions) error) func(io.Writer, *Images, Options) error {
+	return func(w io.Writer, r *Images, _ Options) error {
+		switch {
+		case len(r.Images) != 1:
+			return fmt.Errorf("a document on one image, and there are %d", len(r.Images))
+		case r.Images[0].Err != nil:
+			return r.Images[0].Err
+		}
+		return write(w, r.Images[0].Result, vex.WriteOptions{Now: r.Started, Version: r.Version})
 	}
 }
 

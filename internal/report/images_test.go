@@ -169,6 +169,9 @@ func TestNothingKnownIsNotClean(t *testing.T) {
 		if err := f.Write(&b, r, Options{}); err != nil {
 			t.Fatal(err)
 		}
+		if f.Single {
+			continue // a VEX document says what is known, and there is nothing
+		}
 		if text := b.String(); !strings.Contains(text, "no data for alpine 3.99") {
 			t.Errorf("%s does not say what was not assessed:\n%s", f.Name, text)
 		}
