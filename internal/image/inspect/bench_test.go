@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(peak())
+	fmt.Fprintln(os.Stdout, peak())
 }
 
 // peak is the most memory that this process had resident, in kilobytes. Rusage knows it
@@ -401,7 +401,7 @@ func application(m *material) []func(*tar.Writer) error {
 func makeImage(b *testing.B, _ *material, layers []func(*tar.Writer) error) string {
 	b.Helper()
 	dir := b.TempDir()
-	img := v1.Image(empty.Image)
+	img := empty.Image
 	var plain, packed int64
 	for i, write := range layers {
 		name := filepath.Join(dir, fmt.Sprint(i))

@@ -86,8 +86,7 @@ func Image(ctx context.Context, s *source.Source, finders []layer.Finder, o Opti
 // read gives each layer's result, from the cache or by reading it, the largest first so
 // that the last to end are small.
 func read(ctx context.Context, s *source.Source, finders []layer.Finder, o Options) ([]*layer.Result, error) {
-	options := layer.Options{Limits: o.Limits, Budget: &atomic.Int64{}, TempDir: o.TempDir}
-	options.Budget.Store(cmp.Or(o.MaxBytes, 128<<30))
+	options := layer.Options{Limits: o.Limits, Budget: layer.NewBudget(o.MaxBytes), TempDir: o.TempDir}
 	if s.Root != nil {
 		r, err := layer.ReadFolder(ctx, s.Root, finders, options)
 		if err := settle(ctx, r, err); err != nil {
@@ -114,7 +113,7 @@ func read(ctx context.Context, s *source.Source, finders []layer.Finder, o Optio
 				i := order[n]
 				l := &s.Layers[i]
 				key := layer.Key(l.Verified(), finders, o.Limits)
-				if results[i] = o.Cache.Get(key); results[i] != nil {
+				if results[i] = o.Cache.Get(key); results[i] != nil && options.Budget.Admit(results[i]) {
 					continue
 				}
 				r, err := layer.Read(ctx, func() (io.ReadCloser, error) { return l.Open(ctx) }, finders, options)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 )
 
 const (
@@ -30,13 +29,13 @@ type limitError struct{ what string }
 
 func (e *limitError) Error() string { return e.what }
 
-func readAhead(ctx context.Context, r io.Reader, limit int64, budget *atomic.Int64) *blocks {
+func readAhead(ctx context.Context, r io.Reader, limit int64, budget *Budget) *blocks {
 	b := &blocks{full: make(chan []byte, blocksAhead), free: make(chan []byte, blocksAhead+2), stop: make(chan struct{})}
 	go b.fill(ctx, r, limit, budget)
 	return b
 }
 
-func (b *blocks) fill(ctx context.Context, r io.Reader, limit int64, budget *atomic.Int64) {
+func (b *blocks) fill(ctx context.Context, r io.Reader, limit int64, budget *Budget) {
 	defer close(b.full)
 	var total int64
 	made := 0
@@ -71,7 +70,7 @@ func (b *blocks) fill(ctx context.Context, r io.Reader, limit int64, budget *ato
 			b.err = &limitError{fmt.Sprintf("is larger than the limit of %d bytes", limit)}
 			return
 		}
-		if budget != nil && budget.Add(-int64(n)) < 0 {
+		if !budget.take(ofBytes, int64(n)) {
 			b.err = &limitError{"makes the image larger than its limit"}
 			return
 		}

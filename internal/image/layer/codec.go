@@ -44,10 +44,11 @@ func fingerprint(t reflect.Type) uint64 {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
 			describe(t.Elem())
 		case reflect.Struct:
-			for i := range t.NumField() {
-				fmt.Fprintf(h, "%s ", t.Field(i).Name)
-				describe(t.Field(i).Type)
+			for f := range t.Fields() {
+				fmt.Fprintf(h, "%s ", f.Name)
+				describe(f.Type)
 			}
+		default:
 		}
 	}
 	describe(t)
@@ -110,7 +111,7 @@ func (w *writer) value(v reflect.Value) error {
 			}
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
+		for i := range v.NumField() { //nolint:modernize // Fields describes each, which takes longer than writing it
 			if err := w.value(v.Field(i)); err != nil {
 				return err
 			}
@@ -208,7 +209,7 @@ func (r *reader) value(v reflect.Value) {
 			v.SetMapIndex(k, e)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
+		for i := range v.NumField() { //nolint:modernize // as above
 			r.value(v.Field(i))
 		}
 	case reflect.Pointer:

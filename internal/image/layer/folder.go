@@ -24,8 +24,7 @@ func ReadFolder(ctx context.Context, root *os.Root, finders []Finder, o Options)
 	w := &walk{pass: p, root: root, seen: map[[2]uint64]string{}}
 	err := w.folder(".", 0)
 	p.result.Entries = p.journal.journal()
-	p.end()
-	return p.result, err
+	return p.result, p.end(err)
 }
 
 type walk struct {
@@ -54,6 +53,9 @@ func (w *walk) folder(dir string, depth int) error {
 		}
 		if len(w.journal.bytes) > w.limits.Names {
 			return &limitError{fmt.Sprintf("the paths take more than %d bytes", w.limits.Names)}
+		}
+		if e.Type() == fs.ModeSymlink && !w.o.Budget.take(ofLinks, 1) {
+			return &limitError{"more symbolic links than an image may have"}
 		}
 		switch {
 		case len(name) > maxPath:

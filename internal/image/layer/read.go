@@ -12,7 +12,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/bulwark-k8s/bulwark/internal/image"
 )
@@ -51,9 +50,8 @@ func (l Limits) defaults() Limits {
 // Options are for Read and ReadFolder; the zero value works.
 type Options struct {
 	Limits Limits
-	// Budget is what is left of the bytes that all layers of an image may have together;
-	// nil: no limit.
-	Budget *atomic.Int64
+	// Budget is what all layers of an image may have together; nil: no limit.
+	Budget *Budget
 	// TempDir is where files of more than a few MiB are held while finders look at them;
 	// empty: the system's. They have no name there.
 	TempDir string
@@ -80,16 +78,14 @@ const (
 func Read(ctx context.Context, open func() (io.ReadCloser, error), finders []Finder, o Options) (*Result, error) {
 	p := newPass(ctx, finders, o)
 	defer p.spool.close()
-	err := p.stream(open, p.entry)
+	err := p.stream(open, o.Budget, p.entry)
 	p.result.Entries = p.journal.journal()
 	if err == nil && len(p.missed) > 0 {
 		size := p.result.Size
-		p.o.Budget = nil // these bytes were counted
-		err = p.stream(open, p.again)
+		err = p.stream(open, nil, p.again) // these bytes were counted
 		p.result.Size = size
 	}
-	p.end()
-	return p.result, err
+	return p.result, p.end(err)
 }
 
 // A pass is one reading of one layer.
@@ -103,6 +99,7 @@ type pass struct {
 	spool   spool
 	head    [headSize]byte
 	gaps    int
+	tooMany bool // finds
 	spooled int64
 
 	// file is shown to finders; one for all, since they do not keep it.
@@ -129,13 +126,13 @@ func newPass(ctx context.Context, finders []Finder, o Options) *pass {
 }
 
 // stream hands a tar stream's entries to each.
-func (p *pass) stream(open func() (io.ReadCloser, error), each func(*tar.Header, io.Reader) error) error {
+func (p *pass) stream(open func() (io.ReadCloser, error), budget *Budget, each func(*tar.Header, io.Reader) error) error {
 	rc, err := open()
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	in := readAhead(p.ctx, rc, p.limits.Bytes, p.o.Budget)
+	in := readAhead(p.ctx, rc, p.limits.Bytes, budget)
 	defer in.close()
 	tr := tar.NewReader(in)
 	for n := 0; ; n++ {
@@ -169,6 +166,16 @@ func (p *pass) entry(h *tar.Header, r io.Reader) error {
 	}
 	if len(p.journal.bytes) > p.limits.Names {
 		return &limitError{fmt.Sprintf("the paths take more than %d bytes", p.limits.Names)}
+	}
+	before := len(p.journal.bytes)
+	defer func() {
+		p.o.Budget.take(ofNames, int64(len(p.journal.bytes)-before))
+	}()
+	if h.Typeflag == tar.TypeSymlink && !p.o.Budget.take(ofLinks, 1) {
+		return &limitError{"more symbolic links than an image may have"}
+	}
+	if p.o.Budget.spent(ofNames) {
+		return &limitError{"the paths take more than an image's may"}
 	}
 	name := clean(h.Name)
 	if len(name) > maxPath || len(h.Linkname) > maxPath {
@@ -284,6 +291,10 @@ func read(ctx context.Context, x Finder, f *File) (found *Found, err error) {
 
 // find keeps what was found, and packs what is large.
 func (p *pass) find(at int, name, finder string, found *Found) {
+	if !p.o.Budget.take(ofFinds, 1) {
+		p.tooMany = true
+		return
+	}
 	f := Find{Entry: at, Path: name, Finder: finder, Found: *found}
 	for _, g := range found.Gaps[min(len(found.Gaps), max(0, maxGaps-p.gaps)):] {
 		p.gap(g)
@@ -369,11 +380,15 @@ func (p *pass) again(h *tar.Header, r io.Reader) error {
 	return p.ctx.Err()
 }
 
-func (p *pass) end() {
+func (p *pass) end(err error) error {
 	if p.gaps > maxGaps {
 		p.result.Gaps = append(p.result.Gaps, image.Gap{Reason: fmt.Sprintf("%d further gaps", p.gaps-maxGaps)})
 	}
 	slices.SortStableFunc(p.result.Finds, func(a, b Find) int { return a.Entry - b.Entry })
+	if err == nil && p.tooMany {
+		err = &limitError{"more files that mean something than an image may have; what the others say is missing"}
+	}
+	return err
 }
 
 // gains says what a file gives to whoever runs it; nil: nothing.
@@ -400,7 +415,7 @@ var capabilityNames = [...]string{
 	"wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
 }
 
-// decodeCapabilities writes a vfs_cap_data of version 2 or 3 as getcap does:
+// decodeCapabilities writes a vfs_cap_data of version 2 or 3 as setcap takes it:
 // "cap_net_raw+ep", several with spaces where their flags are not the same.
 func decodeCapabilities(b []byte) (string, error) {
 	const v2, v3 = 0x02000000, 0x03000000

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -81,7 +82,7 @@ func (a *archive) index(ctx context.Context) error {
 			}
 			a.members[name] = member{at: at, size: h.Size}
 		case tar.TypeSymlink: // docker save before version 25 shares layers so
-			a.members[name] = member{link: clean(path.Join(path.Dir(name), h.Linkname))}
+			a.members[name] = member{link: clean(path.Join(path.Dir(name), h.Linkname))} //nolint:gosec // G305: a key of members, nothing is written
 		case tar.TypeLink:
 			a.members[name] = member{link: clean(h.Linkname)}
 		}
@@ -240,10 +241,10 @@ func fromArchive(ctx context.Context, kind Kind, f *os.File, ref, name string, o
 		s.Kind = DockerArchive
 		err = s.fromDocker(a, name, o)
 	default:
-		err = errors.New("is a tar archive, but has no image: want manifest.json or index.json in it; for an unpacked file system, unpack it and use dir:")
+		err = errors.New("is a tar archive, but has no image: want manifest.json or index.json in it; for an unpacked file system, unpack it and use dir: before the folder")
 	}
 	if err != nil {
-		a.Close()
+		a.file.Close()
 		return nil, err
 	}
 	return s, nil
@@ -377,9 +378,7 @@ func (s *Source) fromLayout(ctx context.Context, in files, name string, o Option
 		return err
 	}
 	s.Annotations = map[string]string{}
-	for k, v := range d.Annotations {
-		s.Annotations[k] = v
-	}
+	maps.Copy(s.Annotations, d.Annotations)
 	return s.fromIndex(ctx, b, d, o)
 }
 

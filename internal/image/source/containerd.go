@@ -29,10 +29,11 @@ func openContainerd(ctx context.Context, ref string, o Options) (*Source, error)
 	if dir == "" {
 		dir = "/var/lib/containerd"
 	}
-	name, digest := "", ref
+	digest := ref
 	if before, after, ok := strings.Cut(ref, "@"); ok {
-		if name, digest = before, after; strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
-			dir, name = name, ""
+		digest = after
+		if strings.HasPrefix(before, "/") || strings.HasPrefix(before, ".") {
+			dir = before
 		}
 	}
 	for _, below := range []string{contentPath, "content"} {

@@ -98,7 +98,7 @@ func listArchive(ctx context.Context, path string, o Options) ([]Entry, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	defer a.Close()
+	defer a.file.Close()
 	var out []Entry
 	if _, ok := a.members["index.json"]; ok {
 		out, err = listIndex(ctx, a, string(OCIArchive)+":"+path)

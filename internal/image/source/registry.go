@@ -157,7 +157,7 @@ func (b *download) open() (size int64, err error) {
 	if b.at > 0 && !b.whole {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.at))
 	}
-	resp, err := b.registry.client.Do(req) //nolint:bodyclose // by Close
+	resp, err := b.registry.client.Do(req)
 	if err != nil {
 		return 0, err
 	}

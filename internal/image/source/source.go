@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -270,9 +271,7 @@ func (s *Source) fromStore(ctx context.Context, in store, digest v1.Hash, raw []
 	if s.Annotations == nil {
 		s.Annotations = map[string]string{}
 	}
-	for k, v := range m.Annotations {
-		s.Annotations[k] = v
-	}
+	maps.Copy(s.Annotations, m.Annotations)
 	for i, d := range m.Layers {
 		s.Layers = append(s.Layers, Layer{
 			DiffID: s.Config.RootFS.DiffIDs[i].String(), Digest: d.Digest.String(), MediaType: string(d.MediaType), Size: d.Size, limits: o,
@@ -324,18 +323,14 @@ func (s *Source) fromIndex(ctx context.Context, in store, d v1.Descriptor, o Opt
 		if s.Annotations == nil {
 			s.Annotations = map[string]string{}
 		}
-		for k, v := range index.Annotations {
-			s.Annotations[k] = v
-		}
+		maps.Copy(s.Annotations, index.Annotations)
 		if s.Index == "" {
 			s.Index = d.Digest.String()
 		}
 		if d, err = choose(index, o); err != nil {
 			return err
 		}
-		for k, v := range d.Annotations {
-			s.Annotations[k] = v
-		}
+		maps.Copy(s.Annotations, d.Annotations)
 	}
 	return errors.New("index: names indexes that name indexes, deeper than 4")
 }

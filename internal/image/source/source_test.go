@@ -595,8 +595,8 @@ func TestOnlyTheRegistryIsAsked(t *testing.T) {
 	elsewhere := false
 	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
 	defer trap.Close()
-	foreign := static.NewLayer([]byte("foreign"), types.OCIRestrictedLayer)                                                                //nolint:staticcheck // SA1019: such manifests are still about
-	img, err := mutate.Append(empty.Image, mutate.Addendum{Layer: foreign, URLs: []string{trap.URL}, MediaType: types.OCIRestrictedLayer}) //nolint:staticcheck // as above
+	foreign := static.NewLayer([]byte("foreign"), types.OCIRestrictedLayer)
+	img, err := mutate.Append(empty.Image, mutate.Addendum{Layer: foreign, URLs: []string{trap.URL}, MediaType: types.OCIRestrictedLayer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -665,7 +665,7 @@ func TestContentIsHeldToItsDigest(t *testing.T) {
 func TestDaemons(t *testing.T) {
 	img := imageFor(t, "linux", runtime.GOARCH)
 	archive := dockerArchive(t, map[string]v1.Image{"localhost:5000/shop/cart:1": img})
-	dir, err := os.MkdirTemp("", "b") // a socket's path is at most 108 bytes
+	dir, err := os.MkdirTemp("", "b") //nolint:usetesting // a socket's path is at most 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
