@@ -67,10 +67,10 @@ lint: ## golangci-lint at the pinned version, which it builds on first use
 fuzz: ## every fuzz target for FUZZTIME (30s), and the oracles' long run
 	@for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
-	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$pkg; \
 	  done; done
 	cd lab/oracle && for target in $$($(LABGO) test -list '^Fuzz' . | grep ^Fuzz || true); do \
-	  echo "lab/oracle $$target"; $(LABGO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .; done
+	  echo "lab/oracle $$target"; $(LABGO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x .; done
 	cd lab/oracle && $(LABGO) test -run 'TestAuthorize|TestCovers|TestEscalation|TestImpersonation' -timeout 60m . -rounds 50
 
 .PHONY: bench

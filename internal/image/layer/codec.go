@@ -70,9 +70,10 @@ func encode(v any) ([]byte, error) {
 func (w *writer) value(v reflect.Value) error {
 	switch t := v.Type(); {
 	case t == timeType:
-		b, err := v.Interface().(time.Time).MarshalBinary()
-		w.b = appendString(w.b, string(b))
-		return err
+		at := v.Interface().(time.Time) // where it was that time is lost
+		w.b = binary.AppendVarint(w.b, at.Unix())
+		w.b = binary.AppendUvarint(w.b, uint64(at.Nanosecond()))
+		return nil
 	case t.Kind() != reflect.Pointer && writesItself(t):
 		b, err := v.Addr().Interface().(encoding.TextMarshaler).MarshalText()
 		w.b = appendString(w.b, string(b))
@@ -165,11 +166,12 @@ func (r *reader) value(v reflect.Value) {
 	}
 	switch t := v.Type(); {
 	case t == timeType:
-		var at time.Time
-		if err := at.UnmarshalBinary([]byte(r.string())); err != nil {
+		sec, nsec := r.varint(), r.uvarint()
+		if nsec > 999_999_999 {
 			r.fail()
+			return
 		}
-		v.Set(reflect.ValueOf(at))
+		v.Set(reflect.ValueOf(time.Unix(sec, int64(nsec)).UTC()))
 		return
 	case t.Kind() != reflect.Pointer && writesItself(t):
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(r.string())); err != nil {
