@@ -74,7 +74,7 @@ func (f *Functions) UnmarshalText(text []byte) error {
 			return errors.New("function set: not one that was written here")
 		}
 		last += d
-		sums = append(sums, uint32(last)) //nolint:gosec // G115: compared with the largest just above
+		sums = append(sums, uint32(last))
 	}
 	f.sums = sums
 	return nil

@@ -52,7 +52,7 @@ func (p *Package) PURL(release OS) string {
 		if group, artifact, ok := strings.Cut(p.Name, ":"); ok {
 			u.Namespace, u.Name = group, artifact
 		}
-	default:
+	default: // "@scope/name", "vendor/name", and names without either
 		u.Namespace, u.Name = cutLast(p.Name, "/")
 	}
 	return u.ToString()
@@ -102,6 +102,7 @@ func FromPURL(s string) (Package, OS, error) {
 		}
 	case PyPI:
 		p.Name = PyPIName(p.Name)
+	default:
 	}
 	if u.Namespace != "" {
 		p.Name = u.Namespace + "/" + u.Name

@@ -49,7 +49,8 @@ func TestPURL(t *testing.T) {
 		{
 			"an image without os-release",
 			image.Package{Type: image.Deb, Name: "x", Version: "1"},
-			image.OS{}, "pkg:deb/x@1",
+			image.OS{},
+			"pkg:deb/x@1",
 		},
 		{
 			"a Go module keeps its capitals",

@@ -29,7 +29,7 @@ func OS() []layer.Finder { return []layer.Finder{osRelease, dpkg, chisel, apk, r
 
 // languages are the finders of what is installed by others than the distribution.
 var languages = []layer.Finder{
-	// One line for each.
+	binaries, npm, pypi, gem, maven, nuget, composer, runtimes,
 }
 
 // A finder is a layer.Finder whose parts are functions.
