@@ -20,10 +20,11 @@ func Debian(ctx context.Context, location string, sink Sink) error {
 	return each(ctx, &debianFile{location: location}, debianPackage, sink)
 }
 
-// debianReleases are the numbers of codenames.
-var debianReleases = map[string]string{
-	"wheezy": "7", "jessie": "8", "stretch": "9", "buster": "10", "bullseye": "11",
-	"bookworm": "12", "trixie": "13", "forky": "14", "duke": "15", "sid": "sid",
+// debianReleases are the keys of codenames. What is not released yet is found by its
+// codename, which is all that os-release has, and by the number that it will have.
+var debianReleases = map[string][]string{
+	"wheezy": {"7"}, "jessie": {"8"}, "stretch": {"9"}, "buster": {"10"}, "bullseye": {"11"},
+	"bookworm": {"12"}, "trixie": {"13"}, "forky": {"forky", "14"}, "duke": {"duke", "15"}, "sid": {"sid"},
 }
 
 // debianFile has one document for each source package.
@@ -129,8 +130,8 @@ func debianPackage(name string, data []byte) *Part {
 		}
 		told := false
 		for codename, r := range issue.Releases {
-			number := debianReleases[codename]
-			if number == "" {
+			numbers := debianReleases[codename]
+			if len(numbers) == 0 {
 				p.skip(id, "release %q", codename)
 				continue
 			}
@@ -155,7 +156,9 @@ func debianPackage(name string, data []byte) *Part {
 				continue
 			}
 			told = true
-			p.Entries = append(p.Entries, Entry{advisory.Key("deb/debian/" + number), name, record})
+			for _, number := range numbers {
+				p.Entries = append(p.Entries, Entry{advisory.Key("deb/debian/" + number), name, record})
+			}
 		}
 		if told && issue.Description != "" {
 			p.Details = append(p.Details, DetailOf{id, advisory.Detail{

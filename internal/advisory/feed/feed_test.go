@@ -371,7 +371,7 @@ func TestDebianTracker(t *testing.T) {
 		"CVE-7": ` + release(`"status": "open", "urgency": "unimportant"`) + `,
 		"CVE-8": ` + release(`"status": "open", "urgency": "end-of-life"`) + `,
 		"CVE-9": ` + release(`"status": "undetermined", "urgency": "not yet assigned"`) + `,
-		"TEMP-0-1": {"description": "d", "releases": {"sid": {"status": "resolved", "fixed_version": "1"}, "potato": {"status": "open"}}}
+		"TEMP-0-1": {"description": "d", "releases": {"sid": {"status": "resolved", "fixed_version": "1"}, "forky": {"status": "open"}, "potato": {"status": "open"}}}
 	}, "weird": 7}`
 	want := []string{
 		"deb/debian/12 openssl CVE-1 CVE-1 fixed unrated [,3.0-1)",
@@ -383,6 +383,8 @@ func TestDebianTracker(t *testing.T) {
 		"deb/debian/12 openssl CVE-7 CVE-7 wont-fix negligible",
 		"deb/debian/12 openssl CVE-8 CVE-8 wont-fix unrated",
 		"deb/debian/12 openssl CVE-9 CVE-9 under-investigation unrated",
+		"deb/debian/14 openssl TEMP-0-1 TEMP-0-1 affected unrated",
+		"deb/debian/forky openssl TEMP-0-1 TEMP-0-1 affected unrated",
 		"deb/debian/sid openssl TEMP-0-1 TEMP-0-1 fixed unrated [,1)",
 		`skip TEMP-0-1: release "potato"`,
 		"skip weird: no package of the tracker: json: cannot unmarshal number into Go value of type map[string]feed.debianIssue",
