@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/image"
+	"github.com/bulwark-k8s/bulwark/internal/image/secret"
 	"github.com/bulwark-k8s/bulwark/internal/image/source"
 )
 
@@ -50,7 +51,7 @@ func steps(history []v1.History, layers []image.Layer) []image.Step {
 	at := 0
 	var all []image.Step
 	for _, h := range history {
-		step := image.Step{Command: Redact(h.CreatedBy), Comment: h.Comment, Created: h.Created.Time, Layer: -1}
+		step := image.Step{Command: mask(h.CreatedBy), Comment: mask(h.Comment), Created: h.Created.Time, Layer: -1}
 		if fits && !h.EmptyLayer {
 			step.Layer = at
 			layers[at].Command = step.Command
@@ -61,62 +62,17 @@ func steps(history []v1.History, layers []image.Layer) []image.Step {
 	return all
 }
 
-var (
-	// assignment is NAME=value as ENV, ARG and shells have it; the value may be in
-	// quotes. BuildKit lists a step's build arguments so too: |1 TOKEN=x /bin/sh -c …
-	assignment = regexp.MustCompile(`\b([A-Za-z_][A-Za-z0-9_]*)=("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"';&|]+)`)
-	// declaration is the old form ENV NAME value.
-	declaration = regexp.MustCompile(`^((?:/bin/sh -c #\(nop\)\s+)?ENV\s+([A-Za-z_][A-Za-z0-9_]*)\s+)(\S.*)$`)
-	// option is --password x, -p=x and their like.
-	option = regexp.MustCompile(`(?i)(--?[a-z0-9-]*(?:password|passwd|secret|token|api-?key|access-?key|private-?key|credential|auth)[a-z0-9-]*[ =])("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"';&|]+)`)
-	// userinfo is what stands before the host in a URL.
-	userinfo = regexp.MustCompile(`(://[^/\s:@"']*:)([^/\s@"']+)(@)`)
-	// header is an HTTP header that carries a credential.
-	header = regexp.MustCompile(`(?i)(authorization:\s*(?:basic|bearer|token)?\s*|private-token:\s*|x-[a-z-]*(?:token|key):\s*)([^\s"']+)`)
-	// secretName is a variable's name that promises a secret.
-	secretName = regexp.MustCompile(`(?i)pass|pwd|secret|token|api_?key|access_?key|private|credential|auth|(^|_)key$|_key_|dsn|(^|_)(pat|sas)($|_)|connection_?string`)
-	// opaqueValue is a long word of letters and digits without which nothing reads.
-	opaqueValue = regexp.MustCompile(`^(?:[A-Za-z0-9+/_-]{32,}={0,2}|gh[pousr]_\w+|AKIA[0-9A-Z]{16}|xox[a-z]-\S+|eyJ[\w-]+\.\S+)$`)
-	hexDigest   = regexp.MustCompile(`^(?:sha\d+:)?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9A-F]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$`)
-)
+// declaration is the form ENV NAME value, which old builders leave as it is.
+var declaration = regexp.MustCompile(`^((?:/bin/sh -c #\(nop\)\s+)?(?:ENV|ARG)\s+([A-Za-z_][A-Za-z0-9_]*)\s+)([^\s=]+)(\s[^=]*)?$`)
 
-const struck = "***"
-
-// harmless are names whose values look like secrets and are public: fingerprints of
-// signing keys and checksums of downloads.
-var harmless = regexp.MustCompile(`(?i)gpg_?keys?$|fingerprint|sha(1|256|512)|checksum|digest|md5|public_?key|commit|revision|_url$|_version$|path$`)
-
-// Redact strikes out the values in a build step that look like secrets; names stay.
-func Redact(command string) string {
-	command = userinfo.ReplaceAllString(command, "${1}"+struck+"${3}")
-	command = header.ReplaceAllString(command, "${1}"+struck)
-	if m := declaration.FindStringSubmatch(command); m != nil && !strings.HasPrefix(m[3], "=") && isSecret(m[2], m[3]) {
-		command = m[1] + struck
-	}
-	command = option.ReplaceAllStringFunc(command, func(s string) string {
-		m := option.FindStringSubmatch(s)
-		if strings.HasPrefix(m[2], "$") {
-			return s
+// mask strikes out of a build step what may be a secret; names stay.
+func mask(command string) string {
+	if m := declaration.FindStringSubmatch(command); m != nil {
+		if assigned := m[2] + "=" + m[3]; secret.Mask(assigned) != assigned {
+			return m[1] + "***"
 		}
-		return m[1] + struck
-	})
-	return assignment.ReplaceAllStringFunc(command, func(s string) string {
-		m := assignment.FindStringSubmatch(s)
-		if isSecret(m[1], strings.Trim(m[2], `"'`)) {
-			return m[1] + "=" + struck
-		}
-		return s
-	})
-}
-
-func isSecret(name, value string) bool {
-	if value == "" || strings.HasPrefix(value, "$") || value == struck {
-		return false
 	}
-	if harmless.MatchString(name) && !strings.Contains(strings.ToLower(name), "pass") {
-		return false
-	}
-	return secretName.MatchString(name) || opaqueValue.MatchString(value) && !hexDigest.MatchString(value)
+	return secret.Mask(command)
 }
 
 // base says what the image was built on: its own annotations, joined with the longest
