@@ -31,6 +31,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/image/inspect"
 	"github.com/bulwark-k8s/bulwark/internal/image/layer"
 	"github.com/bulwark-k8s/bulwark/internal/image/packages"
+	"github.com/bulwark-k8s/bulwark/internal/image/secret"
 	"github.com/bulwark-k8s/bulwark/internal/image/source"
 )
 
@@ -81,7 +82,7 @@ func inspectOnce(ctx context.Context, ref, cache string) error {
 	if cache != "" {
 		o.Cache = layer.NewCache(cache, 0)
 	}
-	img, err := inspect.Image(ctx, s, packages.Finders(), o)
+	img, err := inspect.Image(ctx, s, append(packages.Finders(), secret.Finder{}), o)
 	if err != nil {
 		return err
 	}
