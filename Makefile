@@ -48,7 +48,7 @@ unit: ## the tests that need no cluster, with the race detector
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) test -race ./...
-	cd lab && $(LABGO) vet -tags e2e ./... && $(LABGO) test ./...
+	cd lab && $(LABGO) vet -tags e2e,system ./... && $(LABGO) test ./...
 	cd lab/demo/shop && $(LABGO) vet ./... && $(LABGO) test ./...
 	cd packaging && $(LABGO) vet ./... && $(LABGO) test ./...
 
@@ -56,6 +56,16 @@ unit: ## the tests that need no cluster, with the race detector
 e2e: build lab image ## the tests on real clusters that they start themselves
 	@[ "$$(id -u)" = 0 ] || echo "e2e: without root only the tests of a control plane alone run; sudo make e2e runs all"
 	cd lab && BULWARK_BIN=$(CURDIR)/$(BIN) $(LABGO) test -tags e2e -count=1 -timeout 60m ./e2e/...
+
+.PHONY: image-oracle
+image-oracle: ## what is read of images against rpm and dpkg themselves
+	@command -v rpmbuild >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rpm >/dev/null; }
+	cd lab && $(LABGO) test -tags system -count=1 -run 'Itself$$' ./oracle/
+
+.PHONY: image-debian
+image-debian: ## the same on a Debian that debootstrap makes: as root, from the archive
+	@command -v debootstrap >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null; }
+	cd lab && $(LABGO) test -tags system -count=1 -run TestDebootstrap ./oracle/
 
 .PHONY: lint
 lint: ## golangci-lint at the pinned version, which it builds on first use
