@@ -93,6 +93,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/controls/hygiene/singlereplica"
 	"github.com/bulwark-k8s/bulwark/controls/hygiene/targetport"
 	"github.com/bulwark-k8s/bulwark/controls/hygiene/unboundrole"
+	"github.com/bulwark-k8s/bulwark/controls/image"
 	"github.com/bulwark-k8s/bulwark/controls/image/frozenregistry"
 	"github.com/bulwark-k8s/bulwark/controls/image/latest"
 	"github.com/bulwark-k8s/bulwark/controls/image/openregistry"
@@ -439,6 +440,7 @@ var catalog = byID(
 	controllermanager.Controls,
 	etcd.Controls,
 	file.Controls,
+	image.Controls,
 	kubelet.Controls,
 	kubeproxy.Controls,
 	listener.Controls,

@@ -28,7 +28,7 @@ var seed = Standard{
 		{Number: "2.6", Section: components, Title: "The keys of encryption are changed", By: []string{"`bulwark pki encryption rotate`"}},
 		{Number: "2.7", Section: components, Title: "Kubelets and nodes are hardened", Controls: []string{"kubelet", "node"}},
 		{Number: "2.8", Section: containers, Title: "Images are trusted and stay what was checked", Controls: []string{"image"}},
-		{Number: "2.9", Section: containers, Title: "Images are scanned for vulnerabilities"},
+		{Number: "2.9", Section: containers, Title: "Images are scanned for vulnerabilities", Controls: []string{"image.exploited", "image.fixable", "image.unsupportedos"}, By: []string{"`bulwark image scan`"}},
 		{Number: "2.10", Section: containers, Title: "Containers have few capabilities and rights", Controls: []string{"pod.capabilities", "pod.dropall", "pod.privileged", "pod.privilegeescalation", "pod.rootuser"}},
 		{Number: "2.11", Section: containers, Title: "Containers cannot write to their own files", Controls: []string{"pod.writableroot"}},
 		{Number: "2.12", Section: containers, Title: "Secrets are kept out of manifests, commands and ConfigMaps", Controls: []string{"secret"}},
