@@ -21,6 +21,6 @@ vulnerabilities comes from a database on this machine, which ` + "`bulwark image
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImageVerify(streams), newImageScan(streams), newImageSBOM(streams), newImageDB(streams))
+	cmd.AddCommand(newImagePin(streams), newImageVerify(streams), newImageScan(streams), newImageSBOM(streams), newImageDB(streams))
 	return cmd
 }
