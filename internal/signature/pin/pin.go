@@ -190,10 +190,9 @@ func (f *finder) ref(n *yaml.Node) error {
 	offset, ok := f.offset(n)
 	if ok {
 		rest, quote := f.data[offset:], ""
-		switch n.Style &^ (yaml.TaggedStyle | yaml.FlowStyle) {
-		case yaml.DoubleQuotedStyle:
+		if n.Style&yaml.DoubleQuotedStyle != 0 {
 			quote = `"`
-		case yaml.SingleQuotedStyle:
+		} else if n.Style&yaml.SingleQuotedStyle != 0 {
 			quote = "'"
 		}
 		ok = bytes.HasPrefix(rest, []byte(quote+n.Value+quote)) && n.Anchor == "" && n.Style&yaml.TaggedStyle == 0
