@@ -10,8 +10,8 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/image/layer"
 )
 
-// maxApk is fifty times the database of an Alpine desktop.
-const maxApk = 256 << 20
+// maxApk is ten times the database of an Alpine desktop.
+const maxApk = 128 << 20
 
 // Apk reads the database of Alpine's package manager and its relatives' (Wolfi,
 // Chainguard). It is text in version 3, too (apk-tools, src/database.c): lines of a

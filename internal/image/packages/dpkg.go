@@ -21,8 +21,8 @@ const (
 	dpkgStatusD = dpkgDir + "status.d/"
 	chiselWall  = "var/lib/chisel/manifest.wall"
 
-	// maxDpkg is fifty times the status file of a large desktop.
-	maxDpkg = 256 << 20
+	// maxDpkg is ten times the status file of a large desktop.
+	maxDpkg = 64 << 20
 	// maxList is ten times the longest list of files in Debian.
 	maxList = 64 << 20
 	// maxLine is as much of a line as is kept; the longest that is needed is a name.

@@ -81,9 +81,11 @@ func unprinted(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 const (
 	// maxPackages is ten times what the largest desktops have installed.
 	maxPackages = 100_000
-	// maxOwned is the bytes of paths that are kept; a system with half a million files
-	// has some 40 MB.
+	// maxOwned is the memory of paths that are kept; a system with half a million files
+	// takes some 45 MB.
 	maxOwned = 64 << 20
+	// pathCost is what a path takes besides its bytes.
+	pathCost = 32
 	// maxPath is Linux's PATH_MAX.
 	maxPath = 4096
 )
@@ -105,7 +107,7 @@ func (o *owners) add(owner, path string) {
 	if o.files == nil {
 		o.files = map[string][]string{}
 	}
-	o.bytes += len(path)
+	o.bytes += len(path) + pathCost
 	o.files[owner] = append(o.files[owner], path)
 }
 
@@ -117,5 +119,5 @@ func (o *owners) gaps(t image.Type) []image.Gap {
 	if !o.full() {
 		return nil
 	}
-	return []image.Gap{{Type: t, Reason: fmt.Sprintf("more than %d MB of paths: not every file's owner is known", maxOwned>>20)}}
+	return []image.Gap{{Type: t, Reason: fmt.Sprintf("more files than fit in %d MB: not every file's owner is known", maxOwned>>20)}}
 }

@@ -20,6 +20,9 @@ const (
 	// prints when asked for ten columns.
 	rpmManifest = "var/lib/rpmmanifest/container-manifest-2"
 	maxManifest = 64 << 20
+	// maxWords is the bytes of names, versions and licences that one database may give;
+	// in a header they may be said once and meant often.
+	maxWords = 64 << 20
 )
 
 // RPM reads the databases of rpm: SQLite, ndb and Berkeley DB, and the list that is left
@@ -65,6 +68,7 @@ func rpmDatabase(ctx context.Context, f *layer.File) (*layer.Found, error) {
 		found.Gaps = append(found.Gaps, image.Gap{Path: f.Path, Type: image.RPM, Reason: err.Error()})
 	}
 	var files owners
+	words := 0
 	for blob, err := range rpmdb.Headers(f.Content, f.Size) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -83,6 +87,10 @@ func rpmDatabase(ctx context.Context, f *layer.File) (*layer.Found, error) {
 		if err != nil {
 			gap(err)
 			continue
+		}
+		if words += len(h.Name) + len(h.Version) + len(h.Release) + len(h.Arch) + len(h.Module) + len(h.License) + len(h.SourceRPM); words > maxWords {
+			gap(fmt.Errorf("more than %d bytes of names and licences: the rest is not read", maxWords))
+			break
 		}
 		if h.Name == "gpg-pubkey" { // keys that rpm trusts are kept as if they were packages
 			continue

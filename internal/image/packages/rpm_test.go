@@ -2,6 +2,7 @@ package packages
 
 import (
 	"compress/gzip"
+	"encoding/binary"
 	"io"
 	"os"
 	"slices"
@@ -94,5 +95,42 @@ func TestRPMList(t *testing.T) {
 	}
 	if len(found.Gaps) != 1 {
 		t.Errorf("gaps %v, want one", found.Gaps)
+	}
+}
+
+// TestRPMIsBounded: packages whose every word is the same long one.
+func TestRPMIsBounded(t *testing.T) {
+	be, le := binary.BigEndian, binary.LittleEndian
+	const size = 1 << 20
+	var header []byte
+	header = be.AppendUint32(be.AppendUint32(header, 7), size)
+	for _, tag := range []uint32{1000, 1001, 1002, 1014, 1022, 1044, 5096} {
+		for _, n := range []uint32{tag, 6, 0, 1} {
+			header = be.AppendUint32(header, n)
+		}
+	}
+	header = append(append(header, strings.Repeat("x", size-1)...), 0)
+	db := append([]byte("RpmP"), make([]byte, 4096-4)...)
+	le.PutUint32(db[12:], 1)
+	const blocks = (16 + 8 + 7*16 + size + 12 + 15) / 16
+	for i := range uint32(254) {
+		slot := db[32+16*i:]
+		copy(slot, "Slot")
+		if i >= 20 {
+			continue
+		}
+		le.PutUint32(slot[4:], i+1)
+		le.PutUint32(slot[8:], uint32(len(db)/16))
+		le.PutUint32(slot[12:], blocks)
+		blob := make([]byte, blocks*16)
+		copy(blob, "BlbS")
+		le.PutUint32(blob[4:], i+1)
+		le.PutUint32(blob[12:], uint32(len(header)))
+		copy(blob[16:], header)
+		db = append(db, blob...)
+	}
+	found := read(t, file("var/lib/rpm/Packages.db", string(db)))
+	if n := len(found.Packages); n != maxWords/(7*size) || len(found.Gaps) != 1 {
+		t.Errorf("%d packages and gaps %v, want %d and one", n, found.Gaps, maxWords/(7*size))
 	}
 }
