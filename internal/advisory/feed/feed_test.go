@@ -230,10 +230,15 @@ func TestOSVRecords(t *testing.T) {
 			affected("DEBIAN-CVE-2026-1", `"upstream": ["CVE-2026-1"],`, pkg("Debian:12", "p", events(`{"introduced": "0"}`)+`, "ecosystem_specific": {"urgency": "unimportant"}`)),
 			[]string{"deb/debian/12 p DEBIAN-CVE-2026-1 CVE-2026-1 wont-fix negligible [,)"},
 		},
+		{
+			"events that nobody can order",
+			affected("DSA-1", "", pkg("Debian:12", "a", events(`{"introduced": "a:1"}, {"fixed": "b:2"}, {"introduced": "c:3"}`))),
+			[]string{"skip DSA-1: ranges of versions that are none of the ecosystem's"},
+		},
 		{"what the source took back", affected("GHSA-1", `"withdrawn": "2026-01-01T00:00:00Z",`, pkg("npm", "a", events(`{"introduced": "0"}`))), nil},
 		{"no record", `[]`, []string{"skip r.json: no OSV record: json: cannot unmarshal array into Go value of type feed.osvRecord"}},
 		{"no id", `{"affected": []}`, []string{"skip r.json: a record without an id"}},
-		{"a range without events", affected("GHSA-1", "", pkg("npm", "a", events(""))), []string{"skip GHSA-1: ranges: a range without events"}},
+		{"a range without events", affected("GHSA-1", "", pkg("npm", "a", events(""))), []string{"skip GHSA-1: a range without events"}},
 	} {
 		t.Run(test.about, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, read(t, feed.KindOSV, file(t, "r.json", test.record))); diff != "" {

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
@@ -112,7 +113,7 @@ func (r *osvRecord) record(a *osvAffected, e *ecosystem, o *order) (advisory.Rec
 		}
 		spans, err := o.ranges(x.Events)
 		if err != nil {
-			return out, "ranges: " + err.Error()
+			return out, why(err)
 		}
 		none = none || len(spans) == 0
 		out.Ranges = append(out.Ranges, spans...)
@@ -136,6 +137,14 @@ func (r *osvRecord) record(a *osvAffected, e *ecosystem, o *order) (advisory.Rec
 		out.Only.Module = moduleOf(r.Summary, out.Ranges)
 	}
 	return out, ""
+}
+
+// why is the kind of an error about ranges, without the version that is in it.
+func why(err error) string {
+	if errors.Is(err, errNoEvents) {
+		return errNoEvents.Error()
+	}
+	return "ranges of versions that are none of the ecosystem's"
 }
 
 // names are all names of the vulnerability that a record of an ecosystem is about.

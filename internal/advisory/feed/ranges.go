@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -148,7 +149,7 @@ func (o *order) ranges(events []event) ([]advisory.Range, error) {
 	limits := slices.DeleteFunc(slices.Clone(events), func(e event) bool { return e.Limit == "" || e.Limit == "*" })
 	events = slices.DeleteFunc(slices.Clone(events), func(e event) bool { return e.Limit != "" })
 	if len(events) == 0 {
-		return nil, fmt.Errorf("a range without events")
+		return nil, errNoEvents
 	}
 	// Most ranges are of one introduction and one end, and need no order.
 	if len(events) > 2 || len(events) == 2 && events[0].Introduced == "" {
@@ -188,6 +189,8 @@ func (o *order) ranges(events []event) ([]advisory.Range, error) {
 	}
 	return o.limited(all, limits)
 }
+
+var errNoEvents = errors.New("a range without events")
 
 // zero is what an introduction at the first version is written as.
 func zero(v string) string {

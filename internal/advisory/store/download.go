@@ -175,6 +175,19 @@ func (a *again) Error() string { return a.err.Error() }
 
 func (a *again) Unwrap() error { return a.err }
 
+var errNotThere = errors.New("there is no such file")
+
+// onlySecure refuses to be sent from an address with TLS to one without.
+func onlySecure(req *http.Request, via []*http.Request) error {
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("it sends elsewhere, without TLS: %s", req.URL.Redacted())
+	}
+	if len(via) == 10 {
+		return errors.New("it sends from one address to the next, ten times")
+	}
+	return nil
+}
+
 // plain drops the request from an error: the address is said already.
 func plain(err error) error {
 	var u *url.Error
@@ -241,6 +254,8 @@ func (d *downloader) once(ctx context.Context, f *Feed, address string, k kept) 
 		return false, k, &again{err: errors.New(resp.Status)}
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false, k, &again{errors.New(resp.Status), retryAfter(resp.Header, d.now)}
+	case http.StatusNotFound, http.StatusGone:
+		return false, k, fmt.Errorf("%s: %w", resp.Status, errNotThere)
 	default:
 		return false, k, errors.New(resp.Status)
 	}

@@ -65,13 +65,16 @@ func Update(ctx context.Context, dir string, o UpdateOptions) (*Manifest, error)
 	}
 	defer unlock()
 
-	inputs, changed := fetchAll(ctx, feeds, o)
+	inputs, changed := fetchAll(ctx, feeds, &o)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	set, have := there(dir)
 	if have != nil && !changed && settled(have, inputs) {
 		return refresh(ctx, dir, set, have, inputs, o.Options)
+	}
+	if len(inputs) == 0 {
+		return nil, errors.New("update: none of the feeds is there")
 	}
 	if err := allFailed(inputs); err != nil {
 		return nil, err
@@ -134,7 +137,9 @@ func there(dir string) (string, *Manifest) {
 	return set, m
 }
 
-func fetchAll(ctx context.Context, dir string, o UpdateOptions) (inputs []Input, anyChanged bool) {
+// fetchAll brings the files of all feeds up to date. Feeds that need not be there and are
+// not are taken out of the options.
+func fetchAll(ctx context.Context, dir string, o *UpdateOptions) (inputs []Input, anyChanged bool) {
 	d := &downloader{
 		client: o.Client, dir: dir, now: o.Now.UTC().Truncate(time.Second),
 		pause: cmp.Or(o.pause, time.Second), stall: cmp.Or(o.stall, maxStall), limit: cmp.Or(o.limit, maxDownload),
@@ -144,9 +149,10 @@ func fetchAll(ctx context.Context, dir string, o UpdateOptions) (inputs []Input,
 		if !ok {
 			transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
 		}
-		d.client = &http.Client{Transport: transport.Clone()}
+		d.client = &http.Client{Transport: transport.Clone(), CheckRedirect: onlySecure}
 	}
 	inputs = make([]Input, len(o.Feeds))
+	absent := make([]bool, len(o.Feeds))
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, parallel)
@@ -167,6 +173,10 @@ func fetchAll(ctx context.Context, dir string, o UpdateOptions) (inputs []Input,
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if f.Maybe && in.Path == "" && errors.Is(err, errNotThere) {
+				absent[i] = true
+				return
+			}
 			inputs[i] = in
 			anyChanged = anyChanged || changed
 			if o.Progress != nil {
@@ -175,7 +185,15 @@ func fetchAll(ctx context.Context, dir string, o UpdateOptions) (inputs []Input,
 		})
 	}
 	wait.Wait()
-	return inputs, anyChanged
+	var feeds []Feed
+	var there []Input
+	for i := range inputs {
+		if !absent[i] {
+			feeds, there = append(feeds, o.Feeds[i]), append(there, inputs[i])
+		}
+	}
+	o.Feeds = feeds
+	return there, anyChanged
 }
 
 func addresses(f *Feed, mirrors []string) []string {

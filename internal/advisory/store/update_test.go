@@ -101,8 +101,8 @@ func zipOf(tb testing.TB, records ...string) string {
 const secdb = `{"distroversion": "v3.20", "packages": [{"pkg": {"name": "curl", "secfixes": {"8.1-r0": ["CVE-2026-1"]}}}]}`
 
 var testFeeds = []Feed{
-	{"alpine", feed.KindSecDB, "https://feeds.invalid/main.json", "secdb/main.json", false},
-	{"osv Go", feed.KindOSV, "https://feeds.invalid/all.zip", "osv/Go/all.zip", false},
+	{Name: "alpine", Kind: feed.KindSecDB, URL: "https://feeds.invalid/main.json", Path: "secdb/main.json"},
+	{Name: "osv Go", Kind: feed.KindOSV, URL: "https://feeds.invalid/all.zip", Path: "osv/Go/all.zip"},
 }
 
 // serve starts a mirror with both feeds.
@@ -441,11 +441,40 @@ func TestADownloadHasALimit(t *testing.T) {
 	}
 }
 
+func TestAFeedThatIsNotThereYetIsNoFailure(t *testing.T) {
+	m, o := serve(t)
+	o.Feeds = append(o.Feeds[:2:2], Feed{Name: "to come", Kind: feed.KindSecDB, Path: "secdb/v3.99.json", Maybe: true})
+	db, err := Update(t.Context(), t.TempDir(), o)
+	if err != nil || len(db.Sources) != 2 || len(failures(db)) != 0 {
+		t.Errorf("%v, %+v", err, db)
+	}
+	m.setFault(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true })
+	m.set("/secdb/v3.99.json", secdb)
+	o.Feeds = o.Feeds[2:]
+	if _, err := Update(t.Context(), t.TempDir(), o); err == nil {
+		t.Error("one that is there, and is not given, is a failure")
+	}
+}
+
+func TestNobodyIsSentToWhereAnyoneMayListen(t *testing.T) {
+	secure := httptest.NewTLSServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
+	defer secure.Close()
+	client := secure.Client()
+	client.CheckRedirect = onlySecure
+	resp, err := client.Get(secure.URL)
+	if err == nil {
+		resp.Body.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "without TLS") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAPointerNamesTheFileBesideIt(t *testing.T) {
 	m, o := serve(t)
 	m.set("/redhat/archive_latest.txt", "vex.tar.zst\n")
 	m.set("/redhat/vex.tar.zst", "not one")
-	o.Feeds = append(o.Feeds[:1:1], Feed{"redhat", feed.KindCSAF, "", "redhat/archive_latest.txt", true})
+	o.Feeds = append(o.Feeds[:1:1], Feed{Name: "redhat", Kind: feed.KindCSAF, Path: "redhat/archive_latest.txt", Pointer: true})
 	db, err := Update(t.Context(), t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)

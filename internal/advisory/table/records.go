@@ -24,6 +24,7 @@ type Builder struct {
 	// What rows have in common, by the bytes that stand for it here.
 	bodies, ranges, versions, only interned
 	scratch                        []byte
+	list                           []symbol
 }
 
 // A row is one record of one package. ranges, versions and only are 0 where there are
@@ -54,7 +55,7 @@ func (t *interned) add(key []byte, list []symbol) uint32 {
 	if t.of == nil {
 		t.of = map[string]uint32{}
 	}
-	t.all = append(t.all, list)
+	t.all = append(t.all, slices.Clone(list))
 	t.of[string(key)] = uint32(len(t.all))
 	return uint32(len(t.all))
 }
@@ -71,8 +72,7 @@ func (b *Builder) Len() int { return len(b.rows) }
 // each: Bytes completes them. A record that is there already is not taken twice.
 func (b *Builder) Add(name string, r *advisory.Record) {
 	// A body: the advisory's name, its source, and lists whose lengths come first.
-	list := make([]symbol, 0, 8)
-	list = append(list, b.names.symbol(r.ID), b.names.symbol(r.Source), symbol(len(r.CVSS)))
+	list := append(b.list[:0], b.names.symbol(r.ID), b.names.symbol(r.Source), symbol(len(r.CVSS)))
 	for _, c := range r.CVSS {
 		list = append(list, b.names.symbol(c))
 	}
@@ -88,7 +88,7 @@ func (b *Builder) Add(name string, r *advisory.Record) {
 		flags: byte(r.State)&7 | byte(r.Severity)&7<<3,
 	}
 	if len(r.Ranges) > 0 {
-		list := make([]symbol, 0, 3*len(r.Ranges))
+		list = list[:0]
 		for _, x := range r.Ranges {
 			list = append(list, b.names.symbol(x.Introduced), b.names.symbol(x.Fixed), b.names.symbol(x.LastAffected))
 		}
@@ -100,6 +100,7 @@ func (b *Builder) Add(name string, r *advisory.Record) {
 	if only := b.qualifiers(&r.Only); only != nil {
 		out.only, out.flags = b.intern(&b.only, only), out.flags|flagOnly
 	}
+	b.list = list
 	b.rows = append(b.rows, out)
 }
 
