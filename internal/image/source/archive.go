@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -162,6 +163,17 @@ func spool(ctx context.Context, r io.Reader, o Options) (_ *os.File, err error) 
 	}
 }
 
+// held is the name of a temporary file that could not be taken away while it is open,
+// as on Windows; closing it does that.
+type held string
+
+func (h held) Close() error {
+	if err := os.Remove(string(h)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func openFile(name string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -223,6 +235,9 @@ func fromArchive(ctx context.Context, kind Kind, f *os.File, ref, name string, o
 		return nil, err
 	}
 	s := &Source{Name: ref, closers: []io.Closer{a}}
+	if a.file != f {
+		s.closers = append(s.closers, held(a.file.Name()))
+	}
 	_, index := a.members["index.json"]
 	_, manifest := a.members["manifest.json"]
 	switch {
@@ -281,7 +296,7 @@ func (s *Source) fromDocker(in files, name string, o Options) error {
 	at := -1
 	for i, m := range images {
 		names = append(names, m.RepoTags...)
-		if name == "" && len(images) == 1 || slices.Contains(m.RepoTags, name) {
+		if name == "" && len(images) == 1 || slices.ContainsFunc(m.RepoTags, func(tag string) bool { return sameName(tag, name) }) {
 			at = i
 		}
 	}
@@ -311,6 +326,20 @@ func (s *Source) fromDocker(in files, name string, o Options) error {
 		s.Layers = append(s.Layers, l)
 	}
 	return nil
+}
+
+// sameName reports whether two names mean one image: tools write docker.io/library/nginx
+// where people write nginx.
+func sameName(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := name.ParseReference(a)
+	if err != nil {
+		return false
+	}
+	y, err := name.ParseReference(b)
+	return err == nil && x.Name() == y.Name()
 }
 
 // which says that an archive's image must be chosen, or chosen otherwise.
@@ -363,7 +392,7 @@ func (s *Source) fromLayout(ctx context.Context, in files, name string, o Option
 				if n != "" {
 					names = append(names, n)
 				}
-				if n == name {
+				if sameName(n, name) {
 					named = append(named, d)
 				}
 			}

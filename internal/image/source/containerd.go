@@ -133,7 +133,7 @@ func byName(ctx context.Context, root *os.Root, in blobs, name string) (v1.Hash,
 			return
 		}
 		for _, d := range index.Manifests {
-			if d.Annotations[containerdName] == name && !slices.Contains(found, d.Digest) {
+			if sameName(d.Annotations[containerdName], name) && !slices.Contains(found, d.Digest) {
 				found = append(found, d.Digest)
 			}
 		}

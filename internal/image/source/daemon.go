@@ -88,5 +88,6 @@ func openDaemon(ctx context.Context, kind Kind, socket, ref string, o Options) (
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	s.Kind = kind
+	s.closers = append(s.closers, held(f.Name()))
 	return s, nil
 }

@@ -91,11 +91,12 @@ func openStdin(ctx context.Context, name string, o Options) (*Source, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if isDocument(head) {
-		return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, SBOM: f, closers: []io.Closer{f}}, nil
+		return &Source{Kind: SBOM, Name: name, Config: &v1.ConfigFile{}, SBOM: f, closers: []io.Closer{f, held(f.Name())}}, nil
 	}
 	s, err := fromArchive(ctx, "", f, name, "", o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	s.closers = append(s.closers, held(f.Name()))
 	return s, nil
 }

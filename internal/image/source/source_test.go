@@ -232,6 +232,7 @@ func TestArchives(t *testing.T) {
 		{"docker archive with zstd", write(t, "a.tar.zst", zstded(t, docker)), source.DockerArchive, false, ""},
 		{"docker archive by prefix", "docker-archive:" + write(t, "a", docker), source.DockerArchive, false, ""},
 		{"one of several in a docker archive", "docker-archive:" + write(t, "a", several) + ":shop/front:2", source.DockerArchive, false, "linux/other"},
+		{"a name as people write it", "docker-archive:" + write(t, "a", several) + ":docker.io/shop/front:2", source.DockerArchive, false, "linux/other"},
 		{"OCI archive", write(t, "a.tar", oci), source.OCIArchive, true, ""},
 		{"OCI archive with gzip", write(t, "a.tgz", gzipped(t, oci)), source.OCIArchive, true, ""},
 		{"OCI archive by prefix and name", "oci-archive:" + write(t, "a", zstded(t, oci)) + ":cart", source.OCIArchive, true, ""},
@@ -729,6 +730,7 @@ func TestContainerd(t *testing.T) {
 		"containerd:" + h.String(),
 		"containerd:" + id.String(),
 		"containerd:docker.io/shop/cart:1",
+		"containerd:shop/cart:1",
 		"containerd:" + root + "@" + d,
 		"containerd:" + store + "@" + d,
 	} {
