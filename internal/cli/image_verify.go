@@ -21,6 +21,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/bulwark-k8s/bulwark/internal/signature"
+	"github.com/bulwark-k8s/bulwark/internal/signature/pin"
 )
 
 // verifySchema names the shape of the verdicts' JSON. docs/schema/image-verify-v1.json
@@ -70,6 +71,7 @@ type imageVerifyOptions struct {
 	attestationOnly bool
 	signedAs        []string
 	as              string
+	from            []string
 	log, ct         bool
 	logSet          bool
 
@@ -112,10 +114,13 @@ told, since a registry did not answer.`,
     --certificate-oidc-issuer https://token.actions.githubusercontent.com \
     --attestation slsaprovenance1
 
-  # as a policy says for each repository
+  # every image of some manifests, as a policy says for each repository
+  bulwark image verify --policy images.yaml --from ./deploy
+
+  # for a program
   bulwark image verify --policy images.yaml registry.example/shop/web@sha256:… -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args)+len(o.from) == 0 {
 				return misuse("see `"+cmd.CommandPath()+" --help`", "want a reference: registry.example/shop/web:1.4")
 			}
 			return nil
@@ -138,6 +143,7 @@ told, since a registry did not answer.`,
 	f.BoolVar(&o.attestationOnly, "attestation-only", false, "the attestation is enough, without a signature")
 	f.StringArrayVar(&o.signedAs, "signed-as", nil, "a `pattern` of repositories that the image may have been signed as, repeatable: upstream.example/**")
 	f.StringVar(&o.as, "as", "", "the `repository` of images in OCI layouts")
+	f.StringArrayVar(&o.from, "from", nil, "a `path` of manifests whose images are verified too, repeatable")
 	f.BoolVar(&o.log, "transparency-log", false, "an entry in the transparency log is needed (default with --trusted-root)")
 	f.BoolVar(&o.ct, "certificate-transparency", true, "certificates must have been logged")
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: table, json (default table)")
@@ -161,6 +167,16 @@ func (o *imageVerifyOptions) run(ctx context.Context, refs []string) error {
 	policy, err := o.read()
 	if err != nil {
 		return err
+	}
+	named, err := imagesOf(o.from)
+	if err != nil {
+		return misuse("", "--from %w", err)
+	}
+	for _, ref := range named {
+		refs = appendNew(refs, ref)
+	}
+	if len(refs) == 0 {
+		return misuse("", "--from: no image in %s", strings.Join(o.from, ", "))
 	}
 	registry, err := o.registry.open()
 	if err != nil {
@@ -204,6 +220,30 @@ func (o *imageVerifyOptions) run(ctx context.Context, refs []string) error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// imagesOf are the images that manifests name. A file whose images are not sure is an
+// error: what is left out would not be verified.
+func imagesOf(paths []string) ([]string, error) {
+	files, err := manifestFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		refs, err := pin.Refs(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		for _, r := range refs {
+			out = appendNew(out, r.Image)
+		}
+	}
+	return out, nil
 }
 
 func (o *imageVerifyOptions) one(ctx context.Context, v *signature.Verifier, ref string) (*signature.Verdict, error) {

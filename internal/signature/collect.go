@@ -73,12 +73,13 @@ func collect(ctx context.Context, repo Repository, digest string) *collector {
 		c.more += len(all) - maxReferrers
 		all = all[:maxReferrers]
 	}
+	looked := 0
 	for _, d := range all {
-		if len(c.candidates) >= maxCandidates {
-			c.more++
+		if !mayBeSigned(d.ArtifactType) {
 			continue
 		}
-		if !mayBeSigned(d.ArtifactType) {
+		if looked++; looked > maxCandidates || len(c.candidates) >= maxCandidates {
+			c.more++
 			continue
 		}
 		at := "referrer " + Short(d.Digest.String())

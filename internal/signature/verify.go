@@ -375,6 +375,9 @@ func (e *examination) note(a *attached, s *Signer, r *verify.VerificationResult)
 		}
 		e.verdict.Signatures = append(e.verdict.Signatures, sig)
 	case r.Statement != nil:
+		if t := r.Statement.GetType(); !strings.HasPrefix(t, "https://in-toto.io/Statement/") {
+			return fmt.Errorf("it is a %.80q, want an in-toto statement", t)
+		}
 		for _, subject := range r.Statement.GetSubject() {
 			if "sha256:"+subject.GetDigest()["sha256"] != e.manifest.Digest || !isRepository(subject.GetName()) {
 				continue
