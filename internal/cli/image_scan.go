@@ -68,7 +68,7 @@ exit code is then 4, unless something is at or above --fail-on, which is 3.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "`format` or format=file, repeatable: "+strings.Join(report.ImageFormatNames(), ", ")+" (default table)")
-	f.StringSliceVar(&o.failOn, "fail-on", []string{"medium"}, "what ends with exit code 3: the least severity (critical, high, medium, low) or none, and kev for what is known to be exploited")
+	f.StringSliceVar(&o.failOn, "fail-on", []string{"medium"}, "what ends with exit code 3: the least severity (critical, high, medium, low) or none, and kev for what is known to be exploited; what nobody has rated counts as medium")
 	f.BoolVar(&o.all, "all", false, "show every finding, with its evidence")
 	o.imageOptions.addFlags(f)
 	o.matchOptions.addFlags(f)
@@ -111,7 +111,11 @@ func (t threshold) crossed(i *report.ScannedImage) bool {
 		return false
 	}
 	found := slices.ContainsFunc(i.Findings, func(f match.Finding) bool {
-		return t.severity != advisory.Unrated && f.Severity >= t.severity || t.exploited && !f.Exploited.IsZero()
+		severity := f.Severity
+		if severity == advisory.Unrated { // nobody has said that it is less
+			severity = advisory.Medium
+		}
+		return t.severity != advisory.Unrated && severity >= t.severity || t.exploited && !f.Exploited.IsZero()
 	})
 	if found || t.severity == advisory.Unrated || i.Built == nil {
 		return found

@@ -159,18 +159,22 @@ func (m *matcher) assess(p *image.Package) error {
 		return nil
 	}
 	name, version := lookedUp(p, t.info)
+	records, err := lookup(t, p, name)
+	if err != nil {
+		return err
+	}
 	if why := unknown(p, version); why != "" {
-		m.unassessed(p, why)
+		// Whatever its version, what nobody has ever reported has nothing reported: an
+		// application's own module, mostly.
+		if len(records) > 0 || !named(p) {
+			m.unassessed(p, why)
+		}
 		return nil
 	}
 	c := candidates{m: m, p: p, text: version, table: t}
 	if c.version, err = order.Of(p.Type, compared(p, version)); err != nil {
 		m.unassessed(p, "their versions cannot be compared")
 		return nil //nolint:nilerr // it is said in the result
-	}
-	records, err := lookup(t, p, name)
-	if err != nil {
-		return err
 	}
 	for i := range records {
 		c.consider(&records[i])
@@ -214,6 +218,11 @@ func lookup(t *shard, p *image.Package, name string) ([]advisory.Record, error) 
 
 func bySource(r advisory.Record) bool { return r.Only.Source }
 
+// named reports whether advisories could name the package by the name that it has.
+func named(p *image.Package) bool {
+	return p.Name != "" && (p.Type != image.Maven || strings.Contains(p.Name, ":") && !strings.HasPrefix(p.Name, ":"))
+}
+
 // unknown says what is missing to judge a package.
 func unknown(p *image.Package, version string) string {
 	const why = "their version is not known"
@@ -253,6 +262,10 @@ func (m *matcher) ended() bool {
 
 // gaps notes what of the image could not be read.
 func (m *matcher) gaps() {
+	if len(m.img.Packages) == 0 {
+		k := group{reason: "nothing in it says what it is made of"}
+		m.missing[k] = &NotAssessed{Reason: k.reason}
+	}
 	gaps := slices.Clone(m.img.Gaps)
 	slices.SortFunc(gaps, func(a, b image.Gap) int { return cmp.Compare(a.Path, b.Path) })
 	for _, g := range gaps {

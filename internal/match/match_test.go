@@ -897,3 +897,23 @@ func BenchmarkImage(b *testing.B) {
 		}
 	}
 }
+
+// TestAnEmptyImageIsNotClean: an image in which nothing was recognised, a static C program
+// say, is not one without vulnerabilities.
+func TestAnEmptyImageIsNotClean(t *testing.T) {
+	r, err := Image(nothing{}, &image.Image{Name: "static"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.NotAssessed) != 1 {
+		t.Errorf("not assessed is %v", r.NotAssessed)
+	}
+}
+
+type nothing struct{}
+
+func (nothing) Shard(advisory.Key) (advisory.Shard, bool, error) { return nil, false, nil }
+
+func (nothing) Enrichment(string) (advisory.Enrichment, error) { return advisory.Enrichment{}, nil }
+
+func (nothing) Detail(string) (advisory.Detail, error) { return advisory.Detail{}, nil }

@@ -172,7 +172,7 @@ func verdictOfImage(i *ScannedImage) string {
 	case blind > 0:
 		b.WriteString("Nothing could be assessed.")
 	default:
-		b.WriteString("No packages were found in it.")
+		b.WriteString("Nothing in it says what it is made of, so nothing was assessed.")
 	}
 	if blind > 0 {
 		fmt.Fprintf(&b, " %s not assessed.", are(blind, "package"))
