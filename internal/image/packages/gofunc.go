@@ -434,6 +434,9 @@ func goName(name string, newest bool) (pkg, function string) {
 		return "", ""
 	}
 	pkg, function = name[:start+dot], name[start+dot+1:]
+	if pkg == "go" { // methods of types without a name, before Go 1.20
+		return "", ""
+	}
 	if strings.Contains(pkg, "%") { // dots in the last element are written so
 		unescaped, err := url.PathUnescape(pkg)
 		if err != nil {

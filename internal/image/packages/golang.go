@@ -106,7 +106,11 @@ func fromModule(pkg string) bool {
 // that it is imported by, and no version: the folder may hold anything.
 func goModule(m *debug.Module) (name, version string) {
 	if m.Replace == nil {
-		return m.Path, strings.TrimPrefix(m.Version, "v")
+		v := strings.TrimPrefix(m.Version, "v")
+		if v == "(devel)" { // of the same workspace as the main module
+			v = ""
+		}
+		return m.Path, v
 	}
 	if r := m.Replace; r.Version != "" && !strings.HasPrefix(r.Path, ".") && !strings.HasPrefix(r.Path, "/") {
 		return r.Path, strings.TrimPrefix(r.Version, "v")
@@ -138,6 +142,9 @@ func goRelease(v string) string {
 	}
 	patch := m[3]
 	if patch == "" {
+		if rest := v[len(m[0]):]; m[4] == "" && rest != "" && strings.HasSuffix(m[0], "-") {
+			return "" // "go1.25-20250209-RC00" comes before go1.25
+		}
 		patch = ".0"
 	}
 	if m[4] != "" {

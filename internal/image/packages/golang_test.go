@@ -164,6 +164,7 @@ func TestGoRelease(t *testing.T) {
 	for v, want := range map[string]string{
 		"go1.22.3": "1.22.3", "go1.22": "1.22.0", "go1.21rc2": "1.21.0-rc.2", "go1.20beta1": "1.20.0-beta.1", "go1.26.8 X:nodwarf5": "1.26.8",
 		"go1.18.5b7": "1.18.5", "go1.21.13 (Red Hat 1.21.13-4.el9_4)": "1.21.13", "go1.22.3-1": "1.22.3",
+		"go1.25-20250209-RC00 cl/724":   "",
 		"devel go1.23-abcdef Mon Jan 1": "", "": "", "go1": "", "go1.x": "", "1.22.3": "",
 	} {
 		if got := goRelease(v); got != want {
@@ -193,8 +194,10 @@ func TestGoName(t *testing.T) {
 			t.Errorf("%s: got %s %s, want %s %s", name, pkg, function, want[0], want[1])
 		}
 	}
-	if pkg, _ := goName("type..eq.net/http.Client", false); pkg != "" {
-		t.Errorf("a function that Go 1.19's compiler made is of package %s", pkg)
+	for _, name := range []string{"type..eq.net/http.Client", "go.(*struct { sync.Mutex; x int }).Lock", "go.buildid"} {
+		if pkg, _ := goName(name, false); pkg != "" {
+			t.Errorf("%s, which Go 1.19's compiler made, is of package %s", name, pkg)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	maxJarUnpacked = 1 << 30
 	maxPom         = 1 << 20
 	maxProperties  = 64 << 10
-	maxJarManifest    = 256 << 10
+	maxJarManifest = 256 << 10
 )
 
 // Maven reads archives of Java, and those in them. What an archive was built from, and
@@ -41,7 +41,7 @@ var maven = finder{
 	version: 1,
 	wants:   func(f *layer.File) bool { return isJar(f.Path) && isZip(f.Head) },
 	read: func(ctx context.Context, f *layer.File) (*layer.Found, error) {
-		j := jars{ctx: ctx, found: &layer.Found{}}
+		j := jars{ctx: ctx, found: &layer.Found{}, hold: maxJarHeld, unpack: maxJarUnpacked}
 		if err := j.read(f.Path, f.Content, f.Size, 1); err != nil {
 			return nil, err
 		}
@@ -69,9 +69,10 @@ func jarStem(name string) (string, bool) {
 
 // jars reads one file of a layer.
 type jars struct {
-	ctx            context.Context
-	found          *layer.Found
-	held, unpacked int64
+	ctx   context.Context // of the one call that it is made for
+	found *layer.Found
+	// hold and unpack are the bytes that may still be.
+	hold, unpack int64
 }
 
 // A gav is what Maven calls an artifact: group, artifact, version.
@@ -104,8 +105,10 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 	)
 	err := eachMember(j.ctx, r, size, func(m *member) error {
 		name := m.name
-		switch {
-		case bytes.HasSuffix(name, []byte("/pom.properties")) && bytes.Contains(name, []byte("META-INF/maven/")):
+		switch { // by suffix first: most members are classes, and are many
+		case bytes.HasSuffix(name, []byte(".class")):
+			classes = true
+		case bytes.HasSuffix(name, []byte("pom.properties")) && path.Base(string(name)) == "pom.properties":
 			if g, ok := readProperties(j.small(where, m, maxProperties)); ok {
 				known[path.Dir(string(name))] = true
 				all = append(all, g)
@@ -120,8 +123,6 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 			}
 		case string(name) == "META-INF/MANIFEST.MF":
 			manifest = readManifest(j.small(where, m, maxJarManifest))
-		case bytes.HasSuffix(name, []byte(".class")):
-			classes = true
 		case isJar(string(name)):
 			inner = j.nested(where+"!/"+strings.TrimLeft(text(string(name)), "/"), m, depth)
 			return inner
@@ -195,11 +196,10 @@ func (j *jars) nested(where string, m *member, depth int) error {
 	if stored {
 		return j.read(where, r, r.Size(), depth+1)
 	}
-	limit := min(maxJarHeld-j.held, maxJarUnpacked-j.unpacked)
+	limit := min(j.hold, j.unpack)
 	b, err := m.read(limit)
-	j.unpacked += int64(len(b))
 	if errors.Is(err, errMemberTooLarge) {
-		j.unpacked += limit
+		j.unpack -= limit
 		j.gap(where, fmt.Sprintf("unpacks to more than the %d bytes that are left for what is in this archive", limit))
 		return nil
 	}
@@ -207,8 +207,10 @@ func (j *jars) nested(where string, m *member, depth int) error {
 		j.gap(where, err.Error())
 		return nil
 	}
-	j.held += int64(len(b))
-	defer func() { j.held -= int64(len(b)) }()
+	n := int64(len(b))
+	j.unpack -= n
+	j.hold -= n
+	defer func() { j.hold += n }()
 	return j.read(where, bytes.NewReader(b), int64(len(b)), depth+1)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bulwark-k8s/bulwark/internal/image"
+	"github.com/bulwark-k8s/bulwark/internal/image/layer"
 )
 
 // A member0 is a file to be put into an archive.
@@ -136,11 +137,15 @@ func TestMavenIsBounded(t *testing.T) {
 		t.Errorf("%d packages, gaps %+v: want %d, and one gap", len(found.Packages), found.Gaps, maxJarDepth)
 	}
 
-	bomb := archive(t, member0{name: "lib/big.jar", content: strings.Repeat("\x00", maxJarHeld+1)}, properties("a", "x", "1"),
-		member0{name: "META-INF/maven/a/y/pom.properties", content: strings.Repeat("#", maxProperties+1)})
-	found = read(t, file("x.jar", string(bomb)))
-	if len(found.Gaps) != 2 || len(found.Packages) != 1 {
-		t.Errorf("%d packages, gaps %+v: want one package, and two gaps", len(found.Packages), found.Gaps)
+	bomb := archive(t, member0{name: "lib/big.jar", content: strings.Repeat("\x00", 1<<20+1)}, properties("a", "x", "1"),
+		member0{name: "META-INF/maven/a/y/pom.properties", content: strings.Repeat("#", maxProperties+1)},
+		member0{name: "lib/small.jar", content: string(archive(t, properties("a", "z", "1")))})
+	j := jars{ctx: t.Context(), found: &layer.Found{}, hold: 1 << 20, unpack: 1<<20 + 1000}
+	if err := j.read("x.jar", bytes.NewReader(bomb), int64(len(bomb)), 1); err != nil {
+		t.Fatal(err)
+	}
+	if len(j.found.Gaps) != 2 || len(j.found.Packages) != 2 || j.hold != 1<<20 {
+		t.Errorf("%d packages, gaps %+v, %d bytes left: want two packages, two gaps, and all given back", len(j.found.Packages), j.found.Gaps, j.hold)
 	}
 }
 

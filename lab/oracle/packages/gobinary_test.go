@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,10 +118,7 @@ func found(t *testing.T, path string) []image.Package {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &layer.File{Path: path, Mode: info.Mode(), Size: info.Size(), Head: make([]byte, 512), Content: r}
-	if _, err := r.ReadAt(f.Head, 0); err != nil {
-		t.Fatal(err)
-	}
+	f := layerFile(path, info, r)
 	var all []image.Package
 	for _, finder := range finders.Finders() {
 		if !finder.Wants(f) {
@@ -138,6 +137,14 @@ func found(t *testing.T, path string) []image.Package {
 		all = append(all, got.Packages...)
 	}
 	return all
+}
+
+// layerFile is a file as a layer gives it to finders.
+func layerFile(path string, info fs.FileInfo, r io.ReaderAt) *layer.File {
+	f := &layer.File{Path: strings.TrimPrefix(path, "/"), Mode: info.Mode(), Size: info.Size(), Head: make([]byte, 512), Content: r}
+	n, _ := r.ReadAt(f.Head, 0)
+	f.Head = f.Head[:n]
+	return f
 }
 
 var (
