@@ -123,7 +123,7 @@ var cases = map[string]struct{ yes, no []sample }{
 			{"root/.ssh/id_rsa", rsaKey()},
 			{"root/.ssh/id_ed25519", openSSH("none")},
 			{"app/tls.pem", publicKey() + ecKey()},
-			{"app/tls.key", edKey()},
+			{"app/tls.key", edKey()}, {"srv/latest/contest/tls.key", edKey()},
 			{"app/values.yaml", "tls:\n  key: |\n" + strings.ReplaceAll(ecKey(), "\n", "\n    ")},
 			{"app/settings.json", `{"key": ` + quoted(ecKey()) + `}`},
 			{"etc/ssl/private/ssl-cert-snakeoil.key", edKey()},

@@ -86,17 +86,16 @@ func dull(name string) bool {
 	return dullEnds[strings.ToLower(path.Ext(base))]
 }
 
-// trials are folders of tests and examples: a key there is made for them. What bears an
-// issuer's form counts there too.
-var trials = []string{
-	"test", "tests", "testdata", "testing", "__tests__", "spec", "specs", "fixtures", "__fixtures__", "example", "examples",
-	"sample", "samples", "mock", "mocks", "doc", "docs",
+// trials are words in the names of files and folders that are for tests and examples: a
+// key there is made for them. What bears an issuer's form counts there too.
+var trials = map[string]bool{
+	"spec": true, "specs": true, "fixture": true, "fixtures": true, "example": true, "examples": true, "sample": true, "samples": true,
+	"mock": true, "mocks": true, "doc": true, "docs": true, "e2e": true,
 }
 
 func inTrials(name string) bool {
-	folder := path.Dir(name)
-	for part := range strings.SplitSeq(folder, "/") {
-		if slices.Contains(trials, part) {
+	for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return strings.ContainsRune("/-_.", r) }) {
+		if trials[word] || strings.HasPrefix(word, "test") {
 			return true
 		}
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 // version is raised when the rules find more, less or other things.
-const version = 1
+const version = 2
 
 // Finder finds credentials in the files of a layer.
 type Finder struct{}
