@@ -3,6 +3,7 @@ package sbom
 import (
 	"bytes"
 	"io/fs"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -143,6 +144,26 @@ func TestDeterministic(t *testing.T) {
 		other.Packages[0].Version += "1"
 		if bytes.Equal(first, written(t, other, Format(f))) {
 			t.Errorf("%s: two images have one bill", f)
+		}
+	}
+}
+
+// TestGolden: a bill that was written once is read for ever, so its form is pinned. With
+// UPDATE set, the files are written anew.
+func TestGolden(t *testing.T) {
+	for file, f := range map[string]Format{"testdata/shop.cdx.json": CycloneDX, "testdata/shop.spdx.json": SPDX} {
+		got := written(t, shop(), f)
+		if os.Getenv("UPDATE") != "" {
+			if err := os.WriteFile(file, got, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
 	}
 }
