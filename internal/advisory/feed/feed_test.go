@@ -127,6 +127,11 @@ func TestOSVRecords(t *testing.T) {
 			[]string{"pypi Django GHSA-1 GHSA-1 affected unrated [,9.4) [10.0rc1,10.1) [11,)"},
 		},
 		{
+			"an end before the beginning ends nothing",
+			affected("GHSA-1", "", pkg("npm", "a", events(`{"introduced": "5.0.0"}, {"fixed": "3.0.0"}`))),
+			[]string{"npm a GHSA-1 GHSA-1 affected unrated [5.0.0,)"},
+		},
+		{
 			"last_affected ends a range with itself",
 			affected("GHSA-1", "", pkg("Maven", "g:a", events(`{"introduced": "1.0"}, {"last_affected": "1.9"}`))),
 			[]string{"maven g:a GHSA-1 GHSA-1 affected unrated [1.0,1.9]"},

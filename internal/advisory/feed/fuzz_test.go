@@ -2,6 +2,9 @@ package feed
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -175,6 +178,69 @@ func FuzzRanges(f *testing.F) {
 			}
 			if got, err := x.Compare(y); err == nil && got != c {
 				t.Fatalf("%s: %q and %q: %d, want %d", name, a, b, c, got)
+			}
+		}
+	})
+}
+
+// FuzzEvents: a version is in the ranges that are made of events if and only if the
+// evaluation that the OSV schema defines says so: go through the sorted events, and let
+// each that the version has reached decide. A range ends with fixed or last_affected, not
+// with both: the schema forbids it.
+func FuzzEvents(f *testing.F) {
+	f.Add([]byte{0x00, 0x13, 0x05, 0x16})
+	f.Add([]byte{0x02, 0x24, 0x04, 0x16, 0x16})
+	f.Add([]byte{0x13, 0x03})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 12 {
+			data = data[:12]
+		}
+		var events []event
+		for _, b := range data {
+			v := strconv.Itoa(int(b&7)) + ".5"
+			if b&7 == 0 {
+				v = "0"
+			}
+			switch {
+			case (b>>4)%2 == 0:
+				events = append(events, event{Introduced: v})
+			case len(data)%2 == 0:
+				events = append(events, event{Fixed: v})
+			default:
+				events = append(events, event{LastAffected: v})
+			}
+		}
+		o := &order{ecosystem: "PyPI"}
+		all, err := o.ranges(events)
+		if err != nil {
+			return
+		}
+		at := func(v string) float64 {
+			n, err := strconv.ParseFloat(v, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		sorted := slices.Clone(events)
+		slices.SortStableFunc(sorted, func(a, b event) int { return cmp.Compare(at(a.version()), at(b.version())) })
+		for i := 1; i < 18; i++ {
+			n := float64(i) / 2
+			want := false
+			for _, e := range sorted {
+				switch {
+				case e.Introduced != "" && n >= at(e.Introduced):
+					want = true
+				case e.Fixed != "" && n >= at(e.Fixed), e.LastAffected != "" && n > at(e.LastAffected):
+					want = false
+				}
+			}
+			got, err := o.contains(all, strconv.FormatFloat(n, 'f', 1, 64))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != want {
+				t.Fatalf("%v of %+v: %v is in it: %v, want %v", all, sorted, n, got, want)
 			}
 		}
 	})

@@ -151,8 +151,8 @@ func (o *order) ranges(events []event) ([]advisory.Range, error) {
 	if len(events) == 0 {
 		return nil, errNoEvents
 	}
-	// Most ranges are of one introduction and one end, and need no order.
-	if len(events) > 2 || len(events) == 2 && events[0].Introduced == "" {
+	// Most ranges are from the first version to one end, and need no order.
+	if ordered := len(events) == 1 || len(events) == 2 && events[0].Introduced == "0" && events[1].Introduced == ""; !ordered {
 		var failed error
 		slices.SortStableFunc(events, func(a, b event) int {
 			c, err := o.compare(a.version(), b.version())
