@@ -74,7 +74,7 @@ lint: ## golangci-lint at the pinned version, which it builds on first use
 	cd lab/demo/shop && $(GO) tool -modfile=../../../tools/go.mod golangci-lint run --config ../../../.golangci.yml ./...
 
 .PHONY: cosign
-cosign: ## the verifier of signatures against cosign, which it builds on first use (two minutes)
+cosign: ## the verifier of signatures against cosign, which it builds on first use (some minutes)
 	cd lab/components/cosign && CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false" $(GO) build -ldflags "-s -w" -o $(CURDIR)/$(LAB)/cosign github.com/sigstore/cosign/v3/cmd/cosign
 	cd lab && COSIGN=$(CURDIR)/$(LAB)/cosign $(LABGO) test -count=1 -tags cosign ./oracle/cosign
 
