@@ -55,10 +55,13 @@ func major(os image.OS) string {
 	return m
 }
 
+// codenames are those of Debian's releases to come, which have no version yet.
+var codenames = map[string]string{"trixie": "13", "forky": "14", "duke": "15", "sid": "sid"}
+
 // debianRelease is the major version; testing and unstable have only a codename.
 func debianRelease(os image.OS) string {
 	if os.Version == "" {
-		return os.Codename
+		return codenames[os.Codename]
 	}
 	return major(os)
 }

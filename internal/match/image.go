@@ -80,9 +80,24 @@ type matcher struct {
 	missing map[group]*NotAssessed
 }
 
+// A shard remembers what it was asked: many packages are of one source.
 type shard struct {
 	advisory.Shard
 	info advisory.ShardInfo
+	told map[string][]advisory.Record
+}
+
+// Lookup returns the records of a package, which are not to be changed.
+func (s *shard) Lookup(name string) ([]advisory.Record, error) {
+	if all, ok := s.told[name]; ok {
+		return all, nil
+	}
+	all, err := s.Shard.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("advisories of %s: %w", name, err)
+	}
+	s.told[name] = all
+	return all, nil
 }
 
 // A group is what packages are not assessed by.
@@ -123,7 +138,7 @@ func (m *matcher) shard(k advisory.Key) (*shard, error) {
 	}
 	m.shards[k] = nil
 	if ok {
-		m.shards[k] = &shard{s, s.Info()}
+		m.shards[k] = &shard{s, s.Info(), map[string][]advisory.Record{}}
 	}
 	return m.shards[k], nil
 }
@@ -195,7 +210,7 @@ func lookedUp(p *image.Package, t advisory.ShardInfo) (name, version string) {
 func lookup(t *shard, p *image.Package, name string) ([]advisory.Record, error) {
 	all, err := t.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("advisories of %s: %w", name, err)
+		return nil, err
 	}
 	source := p.SourceName()
 	if t.info.BySource || !p.Type.OS() || source == name {
@@ -206,7 +221,7 @@ func lookup(t *shard, p *image.Package, name string) ([]advisory.Record, error) 
 	}
 	more, err := t.Lookup(source)
 	if err != nil {
-		return nil, fmt.Errorf("advisories of %s: %w", source, err)
+		return nil, err
 	}
 	for _, r := range more {
 		if bySource(r) {

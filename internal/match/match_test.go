@@ -138,7 +138,7 @@ func TestDistributions(t *testing.T) {
 	}{
 		"debian":                        {debian12, "deb/debian/12"},
 		"debian, a point release":       {image.OS{ID: "debian", Version: "12.4"}, "deb/debian/12"},
-		"debian testing":                {image.OS{ID: "debian", Codename: "trixie"}, "deb/debian/trixie"},
+		"debian testing":                {image.OS{ID: "debian", Codename: "forky"}, "deb/debian/14"},
 		"debian, of which nobody knows": {image.OS{ID: "debian"}, "the image does not say which release of debian it is"},
 		"ubuntu":                        {image.OS{ID: "ubuntu", Like: []string{"debian"}, Version: "24.04"}, "deb/ubuntu/24.04"},
 		"alpine":                        {image.OS{ID: "alpine", Version: "3.20.3"}, "apk/alpine/3.20"},
