@@ -20,7 +20,7 @@ CHANGED = $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build lab ## a real cluster, a careless application on it, a scan, an HTML report
@@ -61,11 +61,13 @@ e2e: build lab image ## the tests on real clusters that they start themselves
 image-oracle: ## what is read of images against rpm and dpkg themselves
 	@command -v rpmbuild >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rpm >/dev/null; }
 	cd lab && $(LABGO) test -tags system -count=1 -run 'Itself$$' ./oracle/
+	$(GO) test -tags system -count=1 -run TestRPM ./internal/match/order/
 
 .PHONY: image-debian
 image-debian: ## the same on a Debian that debootstrap makes: as root, from the archive
 	@command -v debootstrap >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null; }
 	cd lab && $(LABGO) test -tags system -count=1 -run TestDebootstrap ./oracle/
+	$(GO) test -tags system -count=1 -run TestChangelogs -timeout 20m ./internal/match/
 
 .PHONY: lint
 lint: ## golangci-lint at the pinned version, which it builds on first use
