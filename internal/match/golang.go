@@ -45,7 +45,7 @@ func (m *matcher) linked(p *image.Package, records []*advisory.Record) (Reachabl
 				platforms = append(platforms, i.GOARCH...)
 			case !told:
 				return NotTold, nil, ""
-			case !has(b.Packages, i.Path):
+			case !has(b.Packages, i.Path) || !m.belongs(i.Path, p):
 				paths = append(paths, i.Path)
 			case len(i.Symbols) == 0:
 				best, where = SymbolThere, i.Path
@@ -99,31 +99,30 @@ func enumerate(all []string) string {
 	return strings.Join(all, ", ")
 }
 
-// present reports whether any package of a module is in its binary: one that belongs to
-// the module rather than to another with a longer path.
+// present reports whether any package of a module is in its binary.
 func (m *matcher) present(p *image.Package) bool {
-	b := p.Go
-	if p.Name == "stdlib" || p.Name == "toolchain" {
-		return true // no binary is without the runtime
+	return slices.ContainsFunc(p.Go.Packages, func(path string) bool { return m.belongs(path, p) })
+}
+
+// belongs reports whether a package is of a module rather than of another in the binary
+// whose path is longer.
+func (m *matcher) belongs(path string, p *image.Package) bool {
+	if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
+		return p.Name == "stdlib"
 	}
-	modules, ok := m.modules[b]
+	if !inside(path, p.Name) {
+		return false
+	}
+	modules, ok := m.modules[p.Go]
 	if !ok {
 		for i := range m.img.Packages {
-			if q := &m.img.Packages[i]; q.Go == b {
+			if q := &m.img.Packages[i]; q.Go == p.Go {
 				modules = append(modules, q.Name)
 			}
 		}
-		m.modules[b] = modules
+		m.modules[p.Go] = modules
 	}
-	for _, path := range b.Packages {
-		if !inside(path, p.Name) {
-			continue
-		}
-		if !slices.ContainsFunc(modules, func(other string) bool { return len(other) > len(p.Name) && inside(path, other) }) {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(modules, func(other string) bool { return len(other) > len(p.Name) && inside(path, other) })
 }
 
 func inside(path, module string) bool {
