@@ -1,4 +1,4 @@
-//go:build imageoracle
+//go:build system
 
 package match_test
 
@@ -28,7 +28,7 @@ import (
 // of its packages name the vulnerabilities that each version of a source fixed. Of a
 // tracker that says the same, none may be found in the system as it is installed, and
 // each must be, in every binary of its source, in the version before the one that fixed
-// it. `make image-oracle` installs debootstrap.
+// it. `make image-debian` installs debootstrap.
 func TestChangelogs(t *testing.T) {
 	root := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "debootstrap", "--variant=minbase", "bookworm", root).CombinedOutput(); err != nil {

@@ -1,4 +1,4 @@
-//go:build imageoracle
+//go:build system
 
 package order
 
