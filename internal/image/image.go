@@ -166,7 +166,8 @@ type Package struct {
 	// known: such a package is never matched and never passed.
 	Version string
 	// Source is the source package (deb), origin (apk) or source RPM's name, where it is
-	// another than Name; SourceVersion its version where it is another than Version.
+	// another than Name; SourceVersion its version where it is another than Version. Of a
+	// Go module that took another's place, Source is the path that it is imported by.
 	Source, SourceVersion string
 	Arch                  string
 	// Module is the modularity label of an RPM: "nodejs:12:820210…:c27ad7f8:x86_64".

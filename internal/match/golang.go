@@ -11,9 +11,10 @@ import (
 
 // linked says how much of what records of a Go module name is in the binary: the
 // platform first, then the packages, then the functions. It answers as govulncheck does
-// in binary mode (golang.org/x/vuln/internal/vulncheck/binary.go and vulncheck.go), with
-// two differences: where only the packages are known, findings stay; and a record
-// without packages counts only if a package of the module is there.
+// in binary mode (golang.org/x/vuln/internal/vulncheck/binary.go and vulncheck.go), but
+// that binaries without a symbol table are told apart as well as others, and that a
+// module which took another's place is looked up by its own name, which govulncheck finds
+// nothing by.
 func (m *matcher) linked(p *image.Package, records []*advisory.Record) (Reachable, *Aside, string) {
 	b := p.Go
 	if b == nil {
@@ -39,6 +40,9 @@ func (m *matcher) linked(p *image.Package, records []*advisory.Record) (Reachabl
 			continue
 		}
 		for _, i := range r.Only.Imports {
+			if rest, ok := strings.CutPrefix(i.Path, p.Name); ok && p.Source != "" {
+				i.Path = p.Source + rest // as it is imported, and named in the binary
+			}
 			switch {
 			case !listed(i.GOOS, b.GOOS) || !listed(i.GOARCH, b.GOARCH):
 				platforms = append(platforms, i.GOOS...)
@@ -110,19 +114,19 @@ func (m *matcher) belongs(path string, p *image.Package) bool {
 	if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
 		return p.Name == "stdlib"
 	}
-	if !inside(path, p.Name) {
+	if !inside(path, p.SourceName()) {
 		return false
 	}
 	modules, ok := m.modules[p.Go]
 	if !ok {
 		for i := range m.img.Packages {
 			if q := &m.img.Packages[i]; q.Go == p.Go {
-				modules = append(modules, q.Name)
+				modules = append(modules, q.SourceName())
 			}
 		}
 		m.modules[p.Go] = modules
 	}
-	return !slices.ContainsFunc(modules, func(other string) bool { return len(other) > len(p.Name) && inside(path, other) })
+	return !slices.ContainsFunc(modules, func(other string) bool { return len(other) > len(p.SourceName()) && inside(path, other) })
 }
 
 func inside(path, module string) bool {

@@ -543,6 +543,17 @@ GO-std stdlib go1.22.1 -> 1.22.2
 		want(t, scan(t, db, &image.Image{Packages: []image.Package{{Type: image.Go, Name: "stdlib", Version: "go1.22rc1"}}}, Options{}),
 			"GO-rc stdlib go1.22rc1 -> 1.22.0\nGO-std stdlib go1.22rc1 -> 1.22.2\n")
 	})
+	t.Run("a module that took another's place", func(t *testing.T) {
+		db := table("go", records{"example.com/fork": {
+			imports("GO-there", advisory.Import{Path: "example.com/fork/html", Symbols: []string{"Parse"}}),
+			imports("GO-not-there", advisory.Import{Path: "example.com/fork/http2", Symbols: []string{"Parse"}}),
+		}})
+		b := &image.GoBinary{Packages: []string{"golang.org/x/net/html"}, Functions: functions}
+		want(t, scan(t, db, &image.Image{Packages: []image.Package{{Type: image.Go, Name: "example.com/fork", Source: "golang.org/x/net", Version: "0.1.0", Go: b}}}, Options{}), `
+GO-there example.com/fork 0.1.0 -> 0.40.0
+- GO-not-there example.com/fork 0.1.0 -> 0.40.0 (package: golang.org/x/net/http2 is not linked in)
+`)
+	})
 	t.Run("a main module without a release", func(t *testing.T) {
 		b := &image.GoBinary{Main: "example.com/main"}
 		want(t, scan(t, db, &image.Image{Packages: []image.Package{

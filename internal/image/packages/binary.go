@@ -14,7 +14,7 @@ import (
 // once for both.
 var binaries = finder{
 	name:    "binary",
-	version: 1,
+	version: 2,
 	wants:   func(f *layer.File) bool { return isExe(f.Head) },
 	read: func(ctx context.Context, f *layer.File) (*layer.Found, error) {
 		found := &layer.Found{}

@@ -78,6 +78,9 @@ func golang(ctx context.Context, x *exe, path string, found *layer.Found) error 
 		for _, m := range info.Deps {
 			if m != nil && m.Path != "" {
 				add(goModule(m))
+				if p := &found.Packages[len(found.Packages)-1]; p.Name != m.Path {
+					p.Source = text(m.Path)
+				}
 			}
 		}
 	}
