@@ -366,3 +366,33 @@ func TestFolder(t *testing.T) {
 		t.Errorf("%d layers\n%s", len(got.Layers), diff)
 	}
 }
+
+// TestOneImageDoesNotSpeakForAnother: a configuration may claim the DiffID of a layer
+// that it does not have; what is kept under a name is what was seen to have it.
+func TestOneImageDoesNotSpeakForAnother(t *testing.T) {
+	base := layerOf(t, "packages", "openssl 1\n")
+	honest, err := mutate.AppendLayers(empty.Image, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	liar, err := mutate.AppendLayers(empty.Image, layerOf(t, "packages", "nothing 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := liar.ConfigFile()
+	c = c.DeepCopy()
+	claimed, _ := base.DiffID()
+	c.RootFS.DiffIDs[0] = claimed
+	if liar, err = mutate.ConfigFile(liar, c); err != nil {
+		t.Fatal(err)
+	}
+	o := inspect.Options{Cache: layer.NewCache(t.TempDir(), 0)}
+	for _, tc := range []struct {
+		img  v1.Image
+		want string
+	}{{liar, "nothing"}, {honest, "openssl"}, {liar, "nothing"}} {
+		if got := inspected(t, tc.img, o); len(got.Packages) != 1 || got.Packages[0].Name != tc.want {
+			t.Errorf("%v, want %s", got.Packages, tc.want)
+		}
+	}
+}

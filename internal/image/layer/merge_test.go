@@ -413,9 +413,9 @@ func stack(r *rand.Rand) [][]item {
 }
 
 func TestMergeIsAnUnpackedImage(t *testing.T) {
-	rounds := 20000
+	rounds := 5000
 	if testing.Short() {
-		rounds = 2000
+		rounds = 1000
 	}
 	checked := 0
 	for seed := range rounds {

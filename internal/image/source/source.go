@@ -175,6 +175,9 @@ func (o *Options) platform() (p *v1.Platform, asked bool, err error) {
 	if p, err = v1.ParsePlatform(o.Platform); err != nil || p.OS == "" || p.Architecture == "" {
 		return nil, true, fmt.Errorf("platform %q: want os/architecture or os/architecture/variant", o.Platform)
 	}
+	if p.Architecture == "arm64" && p.Variant == "v8" {
+		p.Variant = "" // there is no other, and most indexes do not name it
+	}
 	return p, true, nil
 }
 

@@ -385,12 +385,14 @@ func TestRegistry(t *testing.T) {
 	host := serve(t, nil)
 	index := multiArch(t, "linux/"+runtime.GOARCH, "linux/s390x", "windows/"+runtime.GOARCH)
 	push(t, host+"/shop/cart:1", index)
+	push(t, host+"/shop/arm:1", multiArch(t, "linux/arm64", "linux/s390x"))
 	push(t, host+"/shop/alone:1", imageFor(t, "linux", "s390x"))
 	push(t, host+"/shop/several:1", multiArch(t, "linux/mips", "linux/s390x"))
 	for _, tc := range []struct{ ref, platform, want string }{
 		{host + "/shop/cart:1", "", "linux/" + runtime.GOARCH},
 		{"registry:" + host + "/shop/cart:1", "linux/s390x", "linux/s390x"},
 		{host + "/shop/cart@" + digest(t, index), "windows/" + runtime.GOARCH, "windows/" + runtime.GOARCH},
+		{host + "/shop/arm:1", "linux/arm64/v8", "linux/arm64"},
 		{host + "/shop/alone:1", "", "linux/s390x"}, // the only one there is
 		{host + "/shop/several:1", "", "platform linux/" + runtime.GOARCH + ": not among linux/mips, linux/s390x"},
 		{host + "/shop/cart:1", "linux/riscv64", "platform linux/riscv64: not among"},
