@@ -803,6 +803,50 @@ CVE-3 a 1.0.0 -> 2.0.0
 `)
 }
 
+// TestJudgesOnlyHide: whatever judges say, nothing is found that was not, nothing is lost,
+// and what was set aside without them stays so.
+func TestJudgesOnlyHide(t *testing.T) {
+	db, img := many(100)
+	names := func(all []Finding) map[string]bool {
+		out := map[string]bool{}
+		for _, f := range all {
+			out[f.ID+" "+f.Package.Name+" "+f.Package.Version+" "+fmt.Sprint(f.Paths)] = true
+		}
+		return out
+	}
+	before, err := Image(db, img, Options{Now: today})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := rand.New(rand.NewPCG(3, 3))
+	for range 20 {
+		h := hide{}
+		for range g.IntN(200) {
+			h[fmt.Sprintf("CVE-%d", g.IntN(1000))] = ByVEX
+		}
+		after, err := Image(db, img, Options{Now: today, Judges: []Judge{h}, FixedOnly: g.IntN(2) == 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted, had, hid := names(after.Findings), names(before.Findings), names(after.SetAside)
+		for f := range counted {
+			if !had[f] {
+				t.Errorf("%s is found because of a judge", f)
+			}
+		}
+		for f := range had {
+			if !counted[f] && !hid[f] {
+				t.Errorf("%s is lost", f)
+			}
+		}
+		for f := range names(before.SetAside) {
+			if !hid[f] {
+				t.Errorf("%s is not set aside any more", f)
+			}
+		}
+	}
+}
+
 // TestOrderDoesNotMatter: neither that of packages nor that of records, and matching
 // again gives the same bytes.
 func TestOrderDoesNotMatter(t *testing.T) {
