@@ -17,7 +17,11 @@ they have, and whether they are what was signed.
 It reads registries, archives, layouts, stores of container engines, folders and
 bills of materials, and asks nobody but the registry that is named. What is known of
 vulnerabilities comes from a database on this machine, which ` + "`bulwark image db`" + ` makes.`,
-		Example: `  bulwark image --help`,
+		Example: `  bulwark image db update                               # what is known, once a day
+  bulwark image scan registry.example/shop/front:1.4    # what is wrong, what to do first
+  bulwark image sbom registry.example/shop/front:1.4    # what is inside
+  bulwark image verify registry.example/shop/front:1.4 --key cosign.pub
+  bulwark image pin ./deploy                            # digests in the place of tags`,
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
