@@ -349,6 +349,41 @@ func (w *window) from(off int64, n int) []byte {
 	return w.buf
 }
 
+// Pages read short parts of something long from all over it. What was read is kept, at most
+// a page in each slot: 4 MB.
+type pages struct {
+	r     *io.SectionReader
+	slots [64]struct {
+		page int64 // counted from 1
+		buf  []byte
+	}
+}
+
+const (
+	pageSize = 64 << 10
+	pageMore = 32 // of the next page, so that what is short lies in one
+)
+
+// from returns at least pageMore bytes from an offset on, less only at the end.
+func (p *pages) from(off int64) []byte {
+	if off < 0 || off >= p.r.Size() {
+		return nil
+	}
+	page := off / pageSize
+	s := &p.slots[page%int64(len(p.slots))]
+	if s.page != page+1 {
+		if s.buf == nil {
+			s.buf = make([]byte, pageSize+pageMore)
+		}
+		n, _ := p.r.ReadAt(s.buf[:pageSize+pageMore], page*pageSize)
+		s.page, s.buf = page+1, s.buf[:n]
+	}
+	if off -= page * pageSize; off < int64(len(s.buf)) {
+		return s.buf[off:]
+	}
+	return nil
+}
+
 // cString returns the text at an offset, up to the next zero.
 func cString(b []byte, off uint32) string {
 	if uint64(off) >= uint64(len(b)) {

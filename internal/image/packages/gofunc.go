@@ -288,7 +288,7 @@ func (t *funcTable) used(ctx context.Context, trees uint64) ([]uint64, error) {
 	if !ok || !ok2 || !ok3 {
 		return nil, errFuncTable
 	}
-	index, funcs, steps, calls := window{r: data}, window{r: data}, window{r: values}, window{r: tree}
+	index, funcs, steps, calls := window{r: data}, window{r: data}, pages{r: values}, pages{r: tree}
 	// One function is 10 numbers of four bytes, 11 since Go 1.20, and then those that are
 	// counted in it. One inlined call is five, or four.
 	fixed, call, callName := 40, int64(20), int64(12)
@@ -335,7 +335,7 @@ func (t *funcTable) used(ctx context.Context, trees uint64) ([]uint64, error) {
 			return nil, errFuncTable
 		}
 		for c := range int64(last) + 1 {
-			b := calls.from(int64(off)+c*call, int(call))
+			b := calls.from(int64(off) + c*call)
 			if int64(len(b)) < call || !mark(u32(b[callName:])) {
 				return nil, errFuncTable
 			}
@@ -347,11 +347,10 @@ func (t *funcTable) used(ctx context.Context, trees uint64) ([]uint64, error) {
 // largest returns the largest value of a table by counter, and how many bytes it took: the
 // number of calls in a tree is written nowhere else. A table is pairs of numbers, the
 // differences of value and counter, and ends with a difference of zero.
-func largest(w *window, at int64) (value, walked int, ok bool) {
-	const longest = 2 * binary.MaxVarintLen32
+func largest(p *pages, at int64) (value, walked int, ok bool) {
 	v, top := int32(-1), int32(-1)
 	for first := true; ; first = false {
-		b := w.from(at, longest)
+		b := p.from(at) // two numbers of at most 5 bytes
 		delta, n := binary.Uvarint(b)
 		if n <= 0 {
 			return 0, walked, false

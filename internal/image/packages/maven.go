@@ -10,6 +10,7 @@ import (
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bulwark-k8s/bulwark/internal/image"
@@ -35,7 +36,8 @@ const (
 // each artifact. An archive without them is named by its file, as "ARTIFACT-VERSION.jar".
 // That leaves out the group, without which advisories cannot be looked up: it is taken
 // from elsewhere only if that is certain, since a group that was guessed wrongly finds
-// nothing and so looks clean. Such a package has the artifact alone as its name.
+// nothing and so looks clean (see knownJars and named). A package whose group is not known
+// has the artifact alone as its name.
 var maven = finder{
 	name:    "maven",
 	version: 1,
@@ -102,12 +104,15 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 		inner     error
 		stem, _   = jarStem(where)
 		fileNamed = fileGAV(stem)
+		expected  = knownJars[fileNamed.artifact]
+		evidence  bool
 	)
 	err := eachMember(j.ctx, r, size, func(m *member) error {
 		name := m.name
 		switch { // by suffix first: most members are classes, and are many
 		case bytes.HasSuffix(name, []byte(".class")):
 			classes = true
+			evidence = evidence || expected.folder != "" && bytes.HasPrefix(name, []byte(expected.folder))
 		case bytes.HasSuffix(name, []byte("pom.properties")) && path.Base(string(name)) == "pom.properties":
 			if g, ok := readProperties(j.small(where, m, maxProperties)); ok {
 				known[path.Dir(string(name))] = true
@@ -150,7 +155,11 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 	switch {
 	case len(all) > 0:
 	case classes && !strings.HasSuffix(stem, "-sources") && !strings.HasSuffix(stem, "-javadoc"):
-		all = []gav{named(fileNamed, manifest)}
+		g := named(fileNamed, manifest)
+		if g.group == "" && evidence && strings.Contains(g.version, ".") { // "bcprov-jdk18on-171" is 1.71
+			g.group = expected.group
+		}
+		all = []gav{g}
 	}
 	seen := map[gav]bool{}
 	at := len(j.found.Packages)
@@ -297,17 +306,30 @@ func readManifest(b []byte) map[string]string {
 	return m
 }
 
-var jarName = regexp.MustCompile(`^(.+?)[-_]v?([0-9][0-9A-Za-z.+_~-]*)$`)
+var (
+	jarVersion   = regexp.MustCompile(`-[0-9]`)
+	jarQualifier = regexp.MustCompile(`^(?i:alpha|android|b|beta|build|cr|final|ga|incubating|jdk|jre|m|milestone|pre|preview|rc|redhat|release|snapshot|sp)?[0-9.]*$`)
+)
 
-// fileGAV takes apart a file's name.
+// fileGAV takes apart a file's name. The version begins at the first hyphen before a digit
+// after which every word is a number or one that versions have: "log4j-1.2-api-2.17.1" is
+// 2.17.1 of log4j-1.2-api, and "x-1.0-beta-2" is 1.0-beta-2 of x.
 func fileGAV(stem string) gav {
-	if m := jarName.FindStringSubmatch(stem); m != nil && mavenID.MatchString(m[1]) {
-		return gav{artifact: m[1], version: m[2]}
+	if !mavenID.MatchString(stem) {
+		return gav{}
 	}
-	if mavenID.MatchString(stem) {
-		return gav{artifact: stem}
+	at := jarVersion.FindAllStringIndex(stem, 16)
+	for _, i := range at {
+		if words := strings.Split(stem[i[0]+1:], "-"); i[0] > 0 && !slices.ContainsFunc(words[1:], func(w string) bool {
+			return (w == "" || w[0] < '0' || w[0] > '9') && !jarQualifier.MatchString(w)
+		}) {
+			return gav{artifact: stem[:i[0]], version: stem[i[0]+1:]}
+		}
 	}
-	return gav{}
+	if len(at) > 0 && at[0][0] > 0 { // with a classifier behind: "x-1.0-linux-x86_64"
+		return gav{artifact: stem[:at[0][0]], version: stem[at[0][0]+1:]}
+	}
+	return gav{artifact: stem}
 }
 
 // named completes what a file's name says by the manifest. The group is certain where two

@@ -82,9 +82,24 @@ func TestMaven(t *testing.T) {
 			[]image.Package{want("g:x", "4.1")},
 		},
 		{
-			"one that Gradle built has no group that is certain", "BOOT-INF/spring-core-5.3.20.jar",
-			[]member0{manifest("Implementation-Title: spring-core", "Implementation-Version: 5.3.20", "Automatic-Module-Name: spring.core"), class},
+			"one that Gradle built has no group that is certain", "BOOT-INF/lib/sketch-core-5.3.20.jar",
+			[]member0{manifest("Implementation-Title: sketch-core", "Implementation-Version: 5.3.20", "Automatic-Module-Name: sketch.core"), class},
+			[]image.Package{want("sketch-core", "5.3.20")},
+		},
+		{
+			"one of Spring, which is known by its name and its classes", "spring-core-5.3.20.jar",
+			[]member0{manifest("Implementation-Title: spring-core"), {name: "org/springframework/core/A.class"}},
+			[]image.Package{want("org.springframework:spring-core", "5.3.20")},
+		},
+		{
+			"one that only has the name of one of Spring", "spring-core-5.3.20.jar",
+			[]member0{class},
 			[]image.Package{want("spring-core", "5.3.20")},
+		},
+		{
+			"one whose file name has a version of another form", "bcprov-jdk18on-171.jar",
+			[]member0{{name: "org/bouncycastle/A.class"}},
+			[]image.Package{want("bcprov-jdk18on", "171")},
 		},
 		{
 			"one on whose group two fields agree", "jetty-io.jar",
@@ -124,6 +139,26 @@ func TestMaven(t *testing.T) {
 	sameAs(t, image.Maven, "x.jar", []image.Package{want("a:x", "1")}, read(t, file("x.jar", string(script))).Packages)
 	if _, err := tryRead(t, file("x.jar", "PK\x03\x04 and no more")); err == nil {
 		t.Error("the beginning of an archive is read without an error")
+	}
+}
+
+func TestFileGAV(t *testing.T) {
+	for stem, want := range map[string]gav{
+		"commons-io-2.4":              {"", "commons-io", "2.4"},
+		"log4j-1.2-api-2.17.1":        {"", "log4j-1.2-api", "2.17.1"},
+		"kafka_2.13-3.4.0":            {"", "kafka_2.13", "3.4.0"},
+		"x-1.0-beta-2":                {"", "x", "1.0-beta-2"},
+		"guava-31.1-jre":              {"", "guava", "31.1-jre"},
+		"x-1.0-20240101.123456-1":     {"", "x", "1.0-20240101.123456-1"},
+		"bcprov-jdk18on-1.71":         {"", "bcprov-jdk18on", "1.71"},
+		"netty-4.1.100.Final-linux-x": {"", "netty", "4.1.100.Final-linux-x"},
+		"shop":                        {"", "shop", ""},
+		"-1.0":                        {"", "-1.0", ""},
+		"a b-1":                       {},
+	} {
+		if got := fileGAV(stem); got != want {
+			t.Errorf("%s: got %+v, want %+v", stem, got, want)
+		}
 	}
 }
 

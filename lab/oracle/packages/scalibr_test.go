@@ -100,6 +100,9 @@ func mavenDiffers(p string, theirs, ours []string) ([]string, string) {
 					kept = append(kept, o)
 				}
 			}
+		case strings.HasPrefix(s, "org.objectweb.asm") && slices.Contains(ours, "org.ow2.asm:"+artifact):
+			why = "the group is a guess, and wrong"
+			kept = append(kept, "org.ow2.asm:"+artifact)
 		case slices.Contains(ours, artifact):
 			why, s = "the group is a guess", artifact
 			kept = append(kept, s)
