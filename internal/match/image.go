@@ -200,7 +200,13 @@ func (m *matcher) assess(p *image.Package) error {
 // lookedUp are the name and version by which a table knows a package.
 func lookedUp(p *image.Package, t advisory.ShardInfo) (name, version string) {
 	if t.BySource {
-		return p.SourceName(), p.SourceVer()
+		version = p.SourceVer()
+		// A source RPM is known by its file's name, which has no epoch: that of the binary
+		// is the likely one.
+		if epoch, _, ok := strings.Cut(p.Version, ":"); ok && p.Type == image.RPM && version != "" && !strings.Contains(version, ":") {
+			version = epoch + ":" + version
+		}
+		return p.SourceName(), version
 	}
 	return t.Key.Normal(p.Name), p.Version
 }

@@ -48,6 +48,13 @@ func table(key string, records map[string][]advisory.Record) *memory {
 	return m
 }
 
+// sources is a table by source packages.
+func sources(key string, records map[string][]advisory.Record) *memory {
+	m := table(key, records)
+	m.shards[advisory.Key(key)].info.BySource = true
+	return m
+}
+
 func (m *memory) add(key string, records map[string][]advisory.Record) *memory {
 	if m.shards == nil {
 		m.shards = map[advisory.Key]*memoryShard{}
@@ -308,6 +315,12 @@ CVE-1 a 0:1.0-1.el8 -> 0:1.0-2.el8
 			os:   alma8,
 			all:  []image.Package{{Type: image.RPM, Name: "openssl-libs", Version: "1-1", Source: "openssl"}},
 			want: "CVE-2 openssl-libs 1-1 -> 2-1\n",
+		},
+		"rpm: a source without an epoch has its binary's": {
+			db:   sources("rpm/rocky/9", records{"nodejs": {fixed("CVE-1", "", "1:16.17.1-1.el9"), fixed("CVE-2", "", "1:16.18.0-1.el9")}}),
+			os:   image.OS{ID: "rocky", Version: "9.4"},
+			all:  []image.Package{{Type: image.RPM, Name: "npm", Version: "1:8.15.0-1.16.17.1.1.el9", Source: "nodejs", SourceVersion: "16.17.1-1.el9"}},
+			want: "CVE-2 npm 1:8.15.0-1.16.17.1.1.el9 -> 1:16.18.0-1.el9\n",
 		},
 		"rpm: a feed by binary packages that names what it has not fixed by source": {
 			db: table("rpm/redhat/9", records{
