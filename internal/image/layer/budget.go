@@ -21,14 +21,14 @@ const (
 )
 
 // NewBudget gives the budget of an image of at most so many uncompressed bytes; 0: 128
-// GiB. The other limits are far above what images have: 192 MiB of paths, half a million
-// files that mean something, a million symbolic links.
+// GiB. The other limits are far above what images have: 192 MiB of paths, and a quarter of
+// a million each of files that mean something and of symbolic links.
 func NewBudget(maxBytes int64) *Budget {
 	b := &Budget{}
 	b.left[ofBytes].Store(cmp.Or(maxBytes, 128<<30))
 	b.left[ofNames].Store(192 << 20)
-	b.left[ofFinds].Store(512 << 10)
-	b.left[ofLinks].Store(1 << 20)
+	b.left[ofFinds].Store(256 << 10)
+	b.left[ofLinks].Store(256 << 10)
 	return b
 }
 
