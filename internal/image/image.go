@@ -6,7 +6,6 @@ package image
 
 import (
 	"io/fs"
-	"strings"
 	"time"
 )
 
@@ -185,18 +184,6 @@ type Package struct {
 	Go *GoBinary
 	// Dev is set on what is only used while developing, where the manifest says so.
 	Dev bool
-}
-
-// Unknown says what of the package is not known and would have to be to match it, for
-// people: "version", "group"; empty where nothing is missing.
-func (p *Package) Unknown() string {
-	switch {
-	case p.Version == "":
-		return "version"
-	case p.Type == Maven && !strings.Contains(p.Name, ":"):
-		return "group"
-	}
-	return ""
 }
 
 // SourceName is the name by which a distribution's advisories know the package.
