@@ -22,8 +22,8 @@ vulnerabilities comes from a database on this machine, which ` + "`bulwark image
   bulwark image sbom registry.example/shop/front:1.4    # what is inside
   bulwark image verify registry.example/shop/front:1.4 --key cosign.pub
   bulwark image pin ./deploy                            # digests in the place of tags`,
-		Args:    unknownCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newImagePin(streams), newImageVerify(streams), newImageScan(streams), newImageSBOM(streams), newImageDB(streams))
 	return cmd

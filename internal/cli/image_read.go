@@ -48,19 +48,19 @@ func (o *imageOptions) addFlags(f *pflag.FlagSet) {
 const maxLayerCache = 1 << 30
 
 // layers is the cache of layers; nil where there is none.
-func (o *imageOptions) layers() (*layer.Cache, error) {
+func (o *imageOptions) layers() *layer.Cache {
 	if o.noCache {
-		return nil, nil //nolint:nilnil // no cache is a cache that is not used
+		return nil
 	}
 	dir := o.cache
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil { // a user without a home keeps nothing
-			return nil, nil //nolint:nilerr,nilnil // as above
+			return nil
 		}
 		dir = filepath.Join(base, "bulwark", "layers")
 	}
-	return layer.NewCache(dir, maxLayerCache), nil
+	return layer.NewCache(dir, maxLayerCache)
 }
 
 // imageFinders are what every layer is asked for.
@@ -73,7 +73,7 @@ func (o *imageOptions) read(ctx context.Context, ref string, p *progress) (*imag
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // it was only read
 	if src.SBOM != nil {
 		img, err := sbom.Read(src.SBOM)
 		if err != nil {
@@ -84,11 +84,7 @@ func (o *imageOptions) read(ctx context.Context, ref string, p *progress) (*imag
 		}
 		return img, nil
 	}
-	cache, err := o.layers()
-	if err != nil {
-		return nil, err
-	}
-	img, err := inspect.Image(ctx, src, imageFinders(), inspect.Options{Cache: cache, Config: secretsOf})
+	img, err := inspect.Image(ctx, src, imageFinders(), inspect.Options{Cache: o.layers(), Config: secretsOf})
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}

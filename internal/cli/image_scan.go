@@ -151,7 +151,7 @@ func (o *imageScanOptions) run(ctx context.Context, refs []string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	chosen, err := controls.Select([]string{"image"})
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func (o *imageScanOptions) one(ctx context.Context, ref string, db *vulnerabilit
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return &report.ScannedImage{Name: ref, Err: err}, nil
+		return &report.ScannedImage{Name: ref, Err: err}, nil //nolint:nilerr // the report tells it
 	}
 	r, err := db.match(img)
 	if err != nil {

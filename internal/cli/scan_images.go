@@ -125,7 +125,7 @@ func (o *clusterImages) one(ctx context.Context, u cluster.ImageUse, p *progress
 		return nil, ctx.Err()
 	case err != nil:
 		out.Err = err
-		return out, nil
+		return out, nil //nolint:nilerr // it becomes a gap
 	}
 	if out.Result, err = o.db.match(img); err != nil {
 		return nil, err

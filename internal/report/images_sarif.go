@@ -124,16 +124,16 @@ func vulnerabilityRule(f *match.Finding) sarifRule {
 	}
 	tags = append(tags, f.IDs...)
 	about := printable(cmp.Or(f.Summary, f.ID))
-	help := about
+	help := []string{about}
 	for _, ref := range f.References {
-		help += "\n" + printable(ref)
+		help = append(help, printable(ref))
 	}
 	score := securitySeverity[grave(f.Severity)]
 	if f.Score > 0 {
 		score = fmt.Sprintf("%.1f", f.Score)
 	}
 	return sarifRule{
-		ID: f.ID, Name: f.ID, ShortDescription: sarifText{Text: about}, FullDescription: sarifText{Text: about}, Help: sarifText{Text: help},
+		ID: f.ID, Name: f.ID, ShortDescription: sarifText{Text: about}, FullDescription: sarifText{Text: about}, Help: sarifText{Text: strings.Join(help, "\n")},
 		Default:    sarifLevel{sarifLevels[grave(f.Severity)]},
 		Properties: sarifProperties{Tags: tags[:min(len(tags), maxSARIFTags)], Precision: "very-high", SecuritySeverity: score},
 	}

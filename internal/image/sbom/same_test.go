@@ -20,7 +20,7 @@ import (
 type everything struct{}
 
 func (everything) Shard(k advisory.Key) (advisory.Shard, bool, error) { return shard{k}, true, nil }
-func (everything) Enrichment(string) (advisory.Enrichment, error) { return advisory.Enrichment{}, nil }
+func (everything) Enrichment(string) (advisory.Enrichment, error)     { return advisory.Enrichment{}, nil }
 
 func (everything) Detail(string) (advisory.Detail, error) { return advisory.Detail{}, nil }
 
