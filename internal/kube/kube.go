@@ -6,6 +6,7 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -82,40 +82,40 @@ type resource struct {
 	gv         schema.GroupVersion
 	name, kind string
 	namespaced bool
-	newList    func() runtime.Object
+	newItem    func() item
 }
 
 // resources are read in protobuf, page by page. Adding one needs a line here and a
 // Need in internal/cluster.
 var resources = []resource{
-	{cluster.Pods, corev1.SchemeGroupVersion, "pods", "Pod", true, func() runtime.Object { return new(corev1.PodList) }},
-	{cluster.ReplicaSets, appsv1.SchemeGroupVersion, "replicasets", "ReplicaSet", true, func() runtime.Object { return new(appsv1.ReplicaSetList) }},
-	{cluster.Deployments, appsv1.SchemeGroupVersion, "deployments", "Deployment", true, func() runtime.Object { return new(appsv1.DeploymentList) }},
-	{cluster.StatefulSets, appsv1.SchemeGroupVersion, "statefulsets", "StatefulSet", true, func() runtime.Object { return new(appsv1.StatefulSetList) }},
-	{cluster.DaemonSets, appsv1.SchemeGroupVersion, "daemonsets", "DaemonSet", true, func() runtime.Object { return new(appsv1.DaemonSetList) }},
-	{cluster.Jobs, batchv1.SchemeGroupVersion, "jobs", "Job", true, func() runtime.Object { return new(batchv1.JobList) }},
-	{cluster.CronJobs, batchv1.SchemeGroupVersion, "cronjobs", "CronJob", true, func() runtime.Object { return new(batchv1.CronJobList) }},
-	{cluster.ReplicationCtrls, corev1.SchemeGroupVersion, "replicationcontrollers", "ReplicationController", true, func() runtime.Object { return new(corev1.ReplicationControllerList) }},
-	{cluster.Namespaces, corev1.SchemeGroupVersion, "namespaces", "Namespace", false, func() runtime.Object { return new(corev1.NamespaceList) }},
-	{cluster.Nodes, corev1.SchemeGroupVersion, "nodes", "Node", false, func() runtime.Object { return new(corev1.NodeList) }},
-	{cluster.Services, corev1.SchemeGroupVersion, "services", "Service", true, func() runtime.Object { return new(corev1.ServiceList) }},
-	{cluster.ServiceAccounts, corev1.SchemeGroupVersion, "serviceaccounts", "ServiceAccount", true, func() runtime.Object { return new(corev1.ServiceAccountList) }},
-	{cluster.NetworkPolicies, networkingv1.SchemeGroupVersion, "networkpolicies", "NetworkPolicy", true, func() runtime.Object { return new(networkingv1.NetworkPolicyList) }},
-	{cluster.Ingresses, networkingv1.SchemeGroupVersion, "ingresses", "Ingress", true, func() runtime.Object { return new(networkingv1.IngressList) }},
-	{cluster.Roles, rbacv1.SchemeGroupVersion, "roles", "Role", true, func() runtime.Object { return new(rbacv1.RoleList) }},
-	{cluster.RoleBindings, rbacv1.SchemeGroupVersion, "rolebindings", "RoleBinding", true, func() runtime.Object { return new(rbacv1.RoleBindingList) }},
-	{cluster.ClusterRoles, rbacv1.SchemeGroupVersion, "clusterroles", "ClusterRole", false, func() runtime.Object { return new(rbacv1.ClusterRoleList) }},
-	{cluster.PersistentVolumes, corev1.SchemeGroupVersion, "persistentvolumes", "PersistentVolume", false, func() runtime.Object { return new(corev1.PersistentVolumeList) }},
-	{cluster.ValidatingWebhooks, admissionv1.SchemeGroupVersion, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false, func() runtime.Object { return new(admissionv1.ValidatingWebhookConfigurationList) }},
-	{cluster.MutatingWebhooks, admissionv1.SchemeGroupVersion, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false, func() runtime.Object { return new(admissionv1.MutatingWebhookConfigurationList) }},
-	{cluster.ValidatingPolicies, admissionv1.SchemeGroupVersion, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyList) }},
-	{cluster.ValidatingPolicyBindings, admissionv1.SchemeGroupVersion, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false, func() runtime.Object { return new(admissionv1.ValidatingAdmissionPolicyBindingList) }},
-	{cluster.StorageClasses, storagev1.SchemeGroupVersion, "storageclasses", "StorageClass", false, func() runtime.Object { return new(storagev1.StorageClassList) }},
-	{cluster.ResourceQuotas, corev1.SchemeGroupVersion, "resourcequotas", "ResourceQuota", true, func() runtime.Object { return new(corev1.ResourceQuotaList) }},
-	{cluster.LimitRanges, corev1.SchemeGroupVersion, "limitranges", "LimitRange", true, func() runtime.Object { return new(corev1.LimitRangeList) }},
-	{cluster.DisruptionBudgets, policyv1.SchemeGroupVersion, "poddisruptionbudgets", "PodDisruptionBudget", true, func() runtime.Object { return new(policyv1.PodDisruptionBudgetList) }},
-	{cluster.Autoscalers, autoscalingv2.SchemeGroupVersion, "horizontalpodautoscalers", "HorizontalPodAutoscaler", true, func() runtime.Object { return new(autoscalingv2.HorizontalPodAutoscalerList) }},
-	{cluster.ClusterRoleBindings, rbacv1.SchemeGroupVersion, "clusterrolebindings", "ClusterRoleBinding", false, func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) }},
+	{cluster.Pods, corev1.SchemeGroupVersion, "pods", "Pod", true, func() item { return new(corev1.Pod) }},
+	{cluster.ReplicaSets, appsv1.SchemeGroupVersion, "replicasets", "ReplicaSet", true, func() item { return new(appsv1.ReplicaSet) }},
+	{cluster.Deployments, appsv1.SchemeGroupVersion, "deployments", "Deployment", true, func() item { return new(appsv1.Deployment) }},
+	{cluster.StatefulSets, appsv1.SchemeGroupVersion, "statefulsets", "StatefulSet", true, func() item { return new(appsv1.StatefulSet) }},
+	{cluster.DaemonSets, appsv1.SchemeGroupVersion, "daemonsets", "DaemonSet", true, func() item { return new(appsv1.DaemonSet) }},
+	{cluster.Jobs, batchv1.SchemeGroupVersion, "jobs", "Job", true, func() item { return new(batchv1.Job) }},
+	{cluster.CronJobs, batchv1.SchemeGroupVersion, "cronjobs", "CronJob", true, func() item { return new(batchv1.CronJob) }},
+	{cluster.ReplicationCtrls, corev1.SchemeGroupVersion, "replicationcontrollers", "ReplicationController", true, func() item { return new(corev1.ReplicationController) }},
+	{cluster.Namespaces, corev1.SchemeGroupVersion, "namespaces", "Namespace", false, func() item { return new(corev1.Namespace) }},
+	{cluster.Nodes, corev1.SchemeGroupVersion, "nodes", "Node", false, func() item { return new(corev1.Node) }},
+	{cluster.Services, corev1.SchemeGroupVersion, "services", "Service", true, func() item { return new(corev1.Service) }},
+	{cluster.ServiceAccounts, corev1.SchemeGroupVersion, "serviceaccounts", "ServiceAccount", true, func() item { return new(corev1.ServiceAccount) }},
+	{cluster.NetworkPolicies, networkingv1.SchemeGroupVersion, "networkpolicies", "NetworkPolicy", true, func() item { return new(networkingv1.NetworkPolicy) }},
+	{cluster.Ingresses, networkingv1.SchemeGroupVersion, "ingresses", "Ingress", true, func() item { return new(networkingv1.Ingress) }},
+	{cluster.Roles, rbacv1.SchemeGroupVersion, "roles", "Role", true, func() item { return new(rbacv1.Role) }},
+	{cluster.RoleBindings, rbacv1.SchemeGroupVersion, "rolebindings", "RoleBinding", true, func() item { return new(rbacv1.RoleBinding) }},
+	{cluster.ClusterRoles, rbacv1.SchemeGroupVersion, "clusterroles", "ClusterRole", false, func() item { return new(rbacv1.ClusterRole) }},
+	{cluster.PersistentVolumes, corev1.SchemeGroupVersion, "persistentvolumes", "PersistentVolume", false, func() item { return new(corev1.PersistentVolume) }},
+	{cluster.ValidatingWebhooks, admissionv1.SchemeGroupVersion, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false, func() item { return new(admissionv1.ValidatingWebhookConfiguration) }},
+	{cluster.MutatingWebhooks, admissionv1.SchemeGroupVersion, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false, func() item { return new(admissionv1.MutatingWebhookConfiguration) }},
+	{cluster.ValidatingPolicies, admissionv1.SchemeGroupVersion, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", false, func() item { return new(admissionv1.ValidatingAdmissionPolicy) }},
+	{cluster.ValidatingPolicyBindings, admissionv1.SchemeGroupVersion, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false, func() item { return new(admissionv1.ValidatingAdmissionPolicyBinding) }},
+	{cluster.StorageClasses, storagev1.SchemeGroupVersion, "storageclasses", "StorageClass", false, func() item { return new(storagev1.StorageClass) }},
+	{cluster.ResourceQuotas, corev1.SchemeGroupVersion, "resourcequotas", "ResourceQuota", true, func() item { return new(corev1.ResourceQuota) }},
+	{cluster.LimitRanges, corev1.SchemeGroupVersion, "limitranges", "LimitRange", true, func() item { return new(corev1.LimitRange) }},
+	{cluster.DisruptionBudgets, policyv1.SchemeGroupVersion, "poddisruptionbudgets", "PodDisruptionBudget", true, func() item { return new(policyv1.PodDisruptionBudget) }},
+	{cluster.Autoscalers, autoscalingv2.SchemeGroupVersion, "horizontalpodautoscalers", "HorizontalPodAutoscaler", true, func() item { return new(autoscalingv2.HorizontalPodAutoscaler) }},
+	{cluster.ClusterRoleBindings, rbacv1.SchemeGroupVersion, "clusterrolebindings", "ClusterRoleBinding", false, func() item { return new(rbacv1.ClusterRoleBinding) }},
 }
 
 // A reader reads one cluster. Requests run in parallel; the Builder is only touched
@@ -278,6 +278,7 @@ func (r *reader) version(ctx context.Context) (string, error) {
 // list reads all pages of one resource.
 func (r *reader) list(ctx context.Context, res resource) error {
 	opts := metav1.ListOptions{Limit: r.opts.PageSize}
+	var text bytes.Buffer
 	for {
 		req := r.clients[res.gv].Get().Resource(res.name).VersionedParams(&opts, scheme.ParameterCodec)
 		path := "/apis/" + res.gv.String() + "/" + res.name
@@ -287,8 +288,7 @@ func (r *reader) list(ctx context.Context, res resource) error {
 		if res.namespaced && r.opts.Namespace != "" {
 			req = req.Namespace(r.opts.Namespace)
 		}
-		list := res.newList()
-		if err := req.Do(ctx).Into(list); err != nil {
+		if err := page(ctx, req, &text); err != nil {
 			if expired(err) && opts.Continue != "" {
 				// The list grew too old between pages. Starting anew is safe:
 				// Builder keeps the first of two equal objects.
@@ -297,28 +297,23 @@ func (r *reader) list(ctx context.Context, res resource) error {
 			}
 			return r.fault(err, res.need, "")
 		}
-		acc, err := meta.ListAccessor(list)
+		items, next, err := parsePage(text.Bytes(), res.newItem)
 		if err != nil {
-			return err
+			return r.fault(malformed(res.gv, res.name, err), res.need, "")
 		}
 		r.mu.Lock()
-		err = meta.EachListItem(list, func(obj runtime.Object) error {
-			o := obj.(metav1.Object)
+		for _, o := range items {
 			if !r.b.Add(res.gv.String(), res.kind, o, cluster.Source{Origin: path}) {
-				return nil // seen before the list was begun again
+				continue // seen before the list was begun again
 			}
 			if res.kind == "Node" {
 				r.nodes = append(r.nodes, o.GetName())
 			}
 			r.count++
-			return nil
-		})
+		}
 		r.opts.Progress(res.name, r.count)
 		r.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		if opts.Continue = acc.GetContinue(); opts.Continue == "" {
+		if opts.Continue = next; next == "" {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 // from the one it printed, somebody cleared that record and the names are unknown.
 func (r *reader) tables(ctx context.Context, resource string, need cluster.Need) error {
 	opts := metav1.ListOptions{Limit: r.opts.PageSize}
+	var text bytes.Buffer
 	for {
 		req := r.core().Get().Resource(resource).VersionedParams(&opts, scheme.ParameterCodec).
 			Param("includeObject", string(metav1.IncludeMetadata)).
@@ -28,8 +30,7 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 		if r.opts.Namespace != "" {
 			req = req.Namespace(r.opts.Namespace)
 		}
-		raw, err := req.DoRaw(ctx)
-		if err != nil {
+		if err := page(ctx, req, &text); err != nil {
 			if expired(err) && opts.Continue != "" {
 				opts.Continue = "" // as for other lists
 				continue
@@ -37,7 +38,7 @@ func (r *reader) tables(ctx context.Context, resource string, need cluster.Need)
 			return r.fault(err, need, "")
 		}
 		var table table
-		if err := json.Unmarshal(raw, &table); err != nil || table.Kind != "Table" {
+		if err := json.Unmarshal(text.Bytes(), &table); err != nil || table.Kind != "Table" {
 			return r.fault(fmt.Errorf("the server does not print %s as a table", resource), need, "")
 		}
 		r.mu.Lock()
