@@ -300,20 +300,17 @@ func (f Finding) String() string { return f.Object.String() + ": " + f.Evidence(
 
 // Evidence is the finding without its object.
 func (f Finding) Evidence() string {
-	var b strings.Builder
-	if f.Path != "" {
-		fmt.Fprintf(&b, "%s is %s", f.Path, f.Got)
-		if f.Want != "" {
-			fmt.Fprintf(&b, ", want %s", f.Want)
-		}
+	if f.Path == "" {
+		return f.Reason
+	}
+	want, reason := "", ""
+	if f.Want != "" {
+		want = ", want "
 	}
 	if f.Reason != "" {
-		if b.Len() > 0 {
-			b.WriteString(": ")
-		}
-		b.WriteString(f.Reason)
+		reason = ": "
 	}
-	return b.String()
+	return f.Path + " is " + f.Got + want + f.Want + reason + f.Reason
 }
 
 // A Report takes the verdicts of one control on one snapshot.

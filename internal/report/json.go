@@ -227,16 +227,16 @@ func writeJSON(w io.Writer, r *scan.Result, o Options) error {
 			c := controlJSON(res)
 			c.Findings = []jsonFinding{}
 			err := around(b, "    ", "findings", c, len(res.Findings), func() error {
-				return inOrder(b, len(res.Findings), func(text *bytes.Buffer, from, to int) error {
-					write := encodeIn(text, "        ")
+				return inOrder(b, len(res.Findings), func(text *jsonText, from, to int) error {
+					text.indent = 8
 					for j := from; j < to; j++ {
-						between(text, j, "        ")
+						text.begun = j > 0
+						text.element()
 						f := res.Findings[j]
-						if err := write(findingJSON(r, res, f, spots[f])); err != nil {
-							return err
-						}
+						out := findingJSON(r, res, f, spots[f])
+						text.finding(&out)
 					}
-					return nil
+					return text.err
 				})
 			})
 			if err != nil {
@@ -291,12 +291,12 @@ func between(w io.StringWriter, i int, prefix string) {
 const atOnce = 64
 
 // inOrder writes n elements, which all processors encode a few at a time, in their order.
-func inOrder(b *bufio.Writer, n int, encode func(text *bytes.Buffer, from, to int) error) error {
+func inOrder(b *bufio.Writer, n int, encode func(text *jsonText, from, to int) error) error {
 	type part struct {
-		text *bytes.Buffer
+		text *jsonText
 		err  error
 	}
-	buffers := sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	texts := sync.Pool{New: func() any { return new(jsonText) }}
 	parts := make(chan chan part, runtime.GOMAXPROCS(0)) // bounds what is in memory
 	go func() {
 		defer close(parts)
@@ -304,8 +304,8 @@ func inOrder(b *bufio.Writer, n int, encode func(text *bytes.Buffer, from, to in
 			done := make(chan part, 1)
 			parts <- done
 			go func() {
-				text := buffers.Get().(*bytes.Buffer)
-				text.Reset()
+				text := texts.Get().(*jsonText)
+				*text = jsonText{b: text.b[:0]}
 				err := encode(text, from, min(from+atOnce, n))
 				done <- part{text, err}
 			}()
@@ -318,9 +318,9 @@ func inOrder(b *bufio.Writer, n int, encode func(text *bytes.Buffer, from, to in
 			fault = p.err
 		}
 		if fault == nil {
-			_, fault = b.Write(p.text.Bytes())
+			_, fault = b.Write(p.text.b)
 		}
-		buffers.Put(p.text)
+		texts.Put(p.text)
 	}
 	return fault
 }

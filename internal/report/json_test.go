@@ -154,6 +154,78 @@ func TestFalseIsWritten(t *testing.T) {
 	}
 }
 
+// TestFindingsAreWrittenAsTheLibraryWritesThem: what is written field by field is what
+// encoding/json makes of the same struct.
+func TestFindingsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
+	n := 0
+	same := func(f jsonFinding) {
+		n++
+		var want bytes.Buffer
+		if err := encodeIn(&want, "    ")(f); err != nil {
+			t.Fatal(err)
+		}
+		text := jsonText{indent: 4}
+		if text.finding(&f); text.err != nil || string(text.b) != want.String() {
+			t.Fatalf("error %v\n got %s\nwant %s", text.err, text.b, &want)
+		}
+	}
+	for seed := range uint64(300) {
+		r := scatter(seed, 2)
+		for _, res := range r.Controls {
+			for i, f := range res.Findings {
+				same(findingJSON(r, res, f, spot{i % 3, i}))
+			}
+		}
+	}
+	if n < 1000 {
+		t.Errorf("only %d findings were compared", n)
+	}
+	// Every field of every struct by itself, and all at once.
+	full := reflect.New(reflect.TypeFor[jsonFinding]()).Elem()
+	fill(full)
+	same(full.Interface().(jsonFinding))
+	for i := range full.NumField() {
+		one := reflect.New(full.Type()).Elem()
+		one.Field(i).Set(full.Field(i))
+		same(one.Interface().(jsonFinding))
+	}
+	for _, value := range []any{nil, true, 7, int64(-7), 1.5, "a\u2028b", "<&>", []string{}, map[string]any{"x": map[string]any{}, "y": []any{1, "é"}}, json.Number("12")} {
+		same(jsonFinding{Changes: []jsonChange{{Op: "set", Path: "x", Value: &value}}})
+	}
+	var err jsonText
+	if err.any(func() {}); err.err == nil {
+		t.Error("a function was written as JSON")
+	}
+}
+
+// fill sets every field of a struct, and of those in it, to something.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i))
+		}
+	case reflect.String:
+		v.SetString("some \"text\"")
+	case reflect.Int:
+		v.SetInt(7)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Interface:
+		v.Set(reflect.ValueOf("a value"))
+	default:
+		panic(v.Type().String() + " is not known here")
+	}
+}
+
 // hostile is what a stranger may call an object.
 var hostile = []string{
 	"", "cart", "-rf", "--all", "a b", "it's", `"quoted"`, "<script>alert(1)</script>", "</style><img src=x onerror=alert(1)>",

@@ -111,8 +111,7 @@ func operand(s string) string {
 // quote makes one word of s for a POSIX shell. Where s holds characters that do not
 // print, it uses $'…' (bash, zsh, POSIX 2024), so that pasting it cannot run anything.
 func quote(s string) string {
-	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,"
-	if s != "" && strings.Trim(s, harmless) == "" {
+	if s != "" && !strings.ContainsFunc(s, special) {
 		return s
 	}
 	if !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == unicode.ReplacementChar }) {
@@ -129,6 +128,15 @@ func quote(s string) string {
 	}
 	b.WriteByte('\'')
 	return b.String()
+}
+
+// special reports whether a character may mean something to a shell.
+func special(c rune) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return false
+	}
+	return !strings.ContainsRune("_-./:@%+=,", c)
 }
 
 // patch returns the kubectl command that makes a finding's changes in a running
