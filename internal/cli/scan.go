@@ -215,7 +215,7 @@ func (o *scanOptions) run(ctx context.Context, paths []string) error {
 	}
 	p := startProgress(o.streams.ErrOut)
 	defer p.end()
-	result, err := o.scanAll(ctx, subjects, chosen, stand, started, p)
+	result, err := o.scanAll(ctx, subjects, chosen, stand, started, roomy(o.room(paths)), p)
 	if err != nil {
 		return err
 	}

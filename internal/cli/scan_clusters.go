@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -159,7 +158,7 @@ func (o *scanOptions) ofSnapshots(paths []string) ([]subject, error) {
 
 // scanAll scans each subject and returns the result of all of them. One that cannot be
 // read does not hide the others.
-func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []*control.Control, stand *stand, started time.Time, p *progress) (*scan.Result, error) {
+func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []*control.Control, stand *stand, started time.Time, memory *collector, p *progress) (*scan.Result, error) {
 	waivers := stand.book(started)
 	var parts []*scan.Result
 	var faults []error
@@ -189,7 +188,8 @@ func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []
 				}
 			}
 			p.say("checking %d controls", len(all))
-			result = check(snapshot, all)
+			memory.tighten(tight)
+			result = scan.Run(snapshot, all)
 			o.draw(snapshot, s.name)
 		}
 		if several {
@@ -209,18 +209,6 @@ func (o *scanOptions) scanAll(ctx context.Context, subjects []subject, chosen []
 	result.Started, result.Version = started, version()
 	stand.judge(result, waivers)
 	return result, nil
-}
-
-// check runs the controls. From now on most is alive, and what was read becomes garbage
-// when the report is written, so the collector lets less lie than Go's 100 %:
-// docs/performance.md says what that takes and gives. Who sets GOGC to less, or to off,
-// gets that.
-func check(snapshot *cluster.Snapshot, all []*control.Control) *scan.Result {
-	const tight = 40
-	if before := debug.SetGCPercent(tight); before < tight {
-		debug.SetGCPercent(before)
-	}
-	return scan.Run(snapshot, all)
 }
 
 // A reading is what became of reading a subject.

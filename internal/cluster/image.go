@@ -332,6 +332,7 @@ func (s *Snapshot) WithImages(images []*Image, gaps []Gap) *Snapshot {
 	out.images, out.gaps = slices.Clone(images), append(slices.Clone(s.gaps), gaps...)
 	out.looked = maps.Clone(s.looked)
 	out.looked[Images] = true
+	out.shared = new(sync.Map) // what was worked out without them
 	out.indexImages()
 	return &out
 }

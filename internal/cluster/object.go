@@ -71,12 +71,11 @@ func (r Ref) String() string {
 
 // Compare orders by cluster, namespace, kind, name; things without a namespace come first.
 func (r Ref) Compare(o Ref) int {
-	return cmp.Or(
-		strings.Compare(r.Cluster, o.Cluster),
-		strings.Compare(r.Namespace, o.Namespace),
-		strings.Compare(r.Kind, o.Kind),
-		strings.Compare(r.Name, o.Name),
-	)
+	// Much is sorted by it, so nothing is compared that does not count.
+	if c := cmp.Or(strings.Compare(r.Cluster, o.Cluster), strings.Compare(r.Namespace, o.Namespace)); c != 0 {
+		return c
+	}
+	return cmp.Or(strings.Compare(r.Kind, o.Kind), strings.Compare(r.Name, o.Name))
 }
 
 // A Source says how a fact was read, in enough detail to read it again.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -52,6 +53,8 @@ type Snapshot struct {
 
 	imageNames map[string]int    // how many images have a name
 	imageUses  func() []ImageUse // Uses, worked out once
+
+	shared *sync.Map // of Once
 }
 
 // Objects returns every object, ordered by kind, namespace and name.
@@ -123,6 +126,17 @@ func (s *Snapshot) FindCustom(apiVersion, kind string) (CustomKind, bool) {
 	return findCustom(s.own, apiVersion, kind)
 }
 
+// Once returns what work makes of a snapshot, which it does the first time that it is
+// asked for under a key. Controls share by it what several of them need, so nobody may
+// change it. The key is of a type that only its package has.
+func Once[T any](s *Snapshot, key any, work func() T) T {
+	value, known := s.shared.Load(key)
+	if !known {
+		value, _ = s.shared.LoadOrStore(key, sync.OnceValue(work))
+	}
+	return value.(func() T)()
+}
+
 // A Builder collects facts for a Snapshot. Its methods are not safe for concurrent
 // use; adapters that read concurrently add from one goroutine.
 type Builder struct {
@@ -138,6 +152,7 @@ func NewBuilder(name string, live bool, own ...CustomKind) *Builder {
 		byRef:  map[Ref]*Object{},
 		byKind: map[string][]*Object{},
 		looked: map[Need]bool{},
+		shared: new(sync.Map),
 	}}
 }
 

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -286,5 +288,24 @@ func TestMissingProxies(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestOnceWorksOnce(t *testing.T) {
+	s := NewBuilder("test", true).Snapshot()
+	type mine struct{}
+	type yours struct{}
+	var worked atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got := Once(s, mine{}, func() int { return int(worked.Add(1)) }); got != 1 {
+				t.Errorf("the work was done %d times", got)
+			}
+		})
+	}
+	wg.Wait()
+	if got := Once(s, yours{}, func() string { return "another" }); got != "another" {
+		t.Errorf("another key has %q", got)
 	}
 }

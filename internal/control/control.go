@@ -269,27 +269,44 @@ type Waiver struct {
 // serves all faults of one control in their order.
 func Fingerprint(id string, f *Finding, seen map[string]int) string {
 	path, placed := unplaced(f.Path)
-	parts := []string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, path}
+	text := make([]byte, 0, 256)
+	for i, part := range [...]string{id, f.Object.Kind, f.Object.Namespace, f.Object.Name, path} {
+		if i > 0 {
+			text = append(text, 0)
+		}
+		text = append(text, part...)
+	}
 	if placed {
-		parts = append(parts, f.Got)
+		text = append(append(text, 0), f.Got...)
 	}
 	if f.Outcome == Unknown {
-		parts = append(parts, "unknown")
+		text = append(text, "\x00unknown"...)
 	}
 	if f.Object.Cluster != "" {
-		parts = append(parts, "cluster", f.Object.Cluster)
+		text = append(append(text, "\x00cluster\x00"...), f.Object.Cluster...)
 	}
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	name := hex.EncodeToString(sum[:16])
-	seen[name]++
-	return name + ":" + strconv.Itoa(seen[name])
+	sum := sha256.Sum256(text)
+	text = hex.AppendEncode(text[:0], sum[:16])
+	n := seen[string(text)] + 1
+	name := string(strconv.AppendInt(append(text, ':'), int64(n), 10))
+	seen[name[:len(text)]] = n
+	return name
 }
 
 var place = regexp.MustCompile(`\[[0-9]+\]`)
 
 // unplaced is a path without the places of items in lists, and whether it had any.
 func unplaced(path string) (string, bool) {
-	if !strings.Contains(path, "[") || !place.MatchString(path) {
+	for i := 0; ; i++ {
+		at := strings.IndexByte(path[i:], '[')
+		if at < 0 {
+			return path, false
+		}
+		if i += at; i+1 < len(path) && '0' <= path[i+1] && path[i+1] <= '9' {
+			break // which a name may begin with as well
+		}
+	}
+	if !place.MatchString(path) {
 		return path, false
 	}
 	return place.ReplaceAllString(path, "[]"), true

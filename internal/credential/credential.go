@@ -14,6 +14,9 @@ import (
 
 // Named reports whether something of this name would hold a credential.
 func Named(name string) bool {
+	if low := strings.ToLower(name); !slices.ContainsFunc(stems, func(stem string) bool { return strings.Contains(low, stem) }) {
+		return false // as nearly all are
+	}
 	words := split(name)
 	if len(words) == 0 || aside[words[len(words)-1]] {
 		return false
@@ -26,10 +29,14 @@ func Named(name string) bool {
 // promises reports whether a word promises a credential by itself or by its end, as
 // pgpassword and authtoken do.
 func promises(word string) bool {
-	return plain[word] || slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "apikey"}, func(end string) bool {
-		return strings.HasSuffix(word, end)
-	})
+	return plain[word] || slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(word, end) })
 }
+
+// ends are those of words that do.
+var ends = []string{"password", "passwd", "secret", "token", "apikey"}
+
+// stems are such that every word and phrase that promises a credential has one of them.
+var stems = []string{"pass", "secret", "token", "key", "credential", "pwd", "rsa", "ed25519", "ecdsa", "string"}
 
 // plain are words that promise a credential by themselves.
 var plain = map[string]bool{
@@ -113,7 +120,10 @@ var filePath = regexp.MustCompile(`^(/[\w.-]+){2,}$`)
 // Shaped reports whether a value has the form that an issuer gives its credentials,
 // whatever the name says: of AWS, GitHub, GitLab, Google, Slack, Stripe, a signed token,
 // or a private key.
-func Shaped(value string) bool { return shaped.MatchString(value) }
+func Shaped(value string) bool { return len(value) >= shortest && shaped.MatchString(value) }
+
+// shortest is the length of the shortest of them: AWS's.
+const shortest = 20
 
 var shaped = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----` +
 	`|\b(AKIA|ASIA)[A-Z2-7]{16}\b` +
@@ -127,6 +137,9 @@ var shaped = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----` +
 // InURL reports whether a value is an address with a literal password in it:
 // postgres://shop:…@db/shop.
 func InURL(value string) bool {
+	if !strings.Contains(value, "@") {
+		return false
+	}
 	// References may stand where a URL allows no parentheses.
 	u, err := url.Parse(reference.ReplaceAllString(strings.TrimSpace(value), ""))
 	if err != nil || u.User == nil || u.Host == "" && u.Path == "" {

@@ -1,6 +1,8 @@
 package credential
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,6 +19,17 @@ func TestNamed(t *testing.T) {
 	} {
 		if got := Named(name); got != want {
 			t.Errorf("Named(%q) is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestEveryPromiseHasAStem: a name without a stem is not looked at any further.
+func TestEveryPromiseHasAStem(t *testing.T) {
+	for _, promise := range slices.Concat(slices.Collect(maps.Keys(plain)), phrases, ends) {
+		if !slices.ContainsFunc(strings.Fields(promise), func(word string) bool {
+			return slices.ContainsFunc(stems, func(stem string) bool { return strings.Contains(word, stem) })
+		}) {
+			t.Errorf("%q has none of %v", promise, stems)
 		}
 	}
 }

@@ -14,6 +14,23 @@ type Isolation struct {
 	Doubt string
 }
 
+// Policies are a World's alone, for who only asks which pods they isolate.
+type Policies struct{ world *World }
+
+// Compile compiles the policies of a Snapshot, in time that grows with their number.
+func Compile(s *cluster.Snapshot, opts Options) Policies {
+	w, _ := compiled(s, opts)
+	return Policies{w}
+}
+
+// Isolation is that of the World.
+func (p Policies) Isolation(pod *cluster.PodSpec) Isolation { return p.world.Isolation(pod) }
+
+// IsolationOfAll is that of the World.
+func (p Policies) IsolationOfAll(namespace string) Isolation {
+	return p.world.IsolationOfAll(namespace)
+}
+
 // Isolation tells it of one pod or template. Besides policies that isolate, a rule of an
 // administrator's closes a direction that denies every pod, or every address, on all ports.
 func (w *World) Isolation(p *cluster.PodSpec) Isolation {

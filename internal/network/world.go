@@ -90,7 +90,19 @@ type place struct {
 // that grows with what is in it, and keeps on where a part cannot be understood: Problems
 // names those.
 func New(s *cluster.Snapshot, opts Options) *World {
-	w := &World{
+	w, named := compiled(s, opts)
+	w.sortMembers(named)
+	w.sortHosts()
+	w.sortServices()
+	w.matrix = sync.OnceValue(w.newMatrix)
+	w.classOf, w.listOf, w.portsOf = nil, nil, nil
+	return w
+}
+
+// compiled is a World of policies and nodes, in which no pods are yet, and the names of
+// ports that policies speak of.
+func compiled(s *cluster.Snapshot, opts Options) (w *World, named map[string]bool) {
+	w = &World{
 		snapshot: s, profile: opts.Profile, podCIDRs: opts.PodCIDRs,
 		bySubject: map[int32][]int32{}, at: map[netip.Addr]place{}, byRef: map[cluster.Ref][]int32{},
 		services: map[cluster.Ref]*corev1.Service{}, byHost: map[string]int32{},
@@ -118,12 +130,7 @@ func New(s *cluster.Snapshot, opts Options) *World {
 		}
 	}
 	w.close()
-	w.sortMembers(c.named)
-	w.sortHosts()
-	w.sortServices()
-	w.matrix = sync.OnceValue(w.newMatrix)
-	w.classOf, w.listOf, w.portsOf = nil, nil, nil
-	return w
+	return w, c.named
 }
 
 // Profile is the network that the answers hold for.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
@@ -109,44 +110,56 @@ func Run(s *cluster.Snapshot, controls []*control.Control) *Result {
 		r.Objects["Image"] = n
 	}
 
+	var who *reach.Index
 	var wg sync.WaitGroup
-	next := make(chan int)
+	wg.Go(func() { who = reach.New(s) })
+	each(len(controls), func() func(int) {
+		var report control.Report
+		return func(i int) { r.Controls[i] = one(s, controls[i], &report) }
+	})
+	wg.Wait()
+	each(len(controls), func() func(int) {
+		return func(i int) {
+			res := r.Controls[i]
+			for _, f := range res.Findings {
+				if f.Outcome == control.Broken {
+					f.Rank(res.Control, who.Of(f.Object))
+				}
+			}
+			res.order()
+		}
+	})
+	r.Order()
+	return r
+}
+
+// each does n things on all processors; worker makes what does them on one.
+func each(n int, worker func() func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			var report control.Report
-			for i := range next {
-				r.Controls[i] = one(s, controls[i], &report)
+			do := worker()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
 			}
 		})
 	}
-	for i := range controls {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
-
-	who := reach.New(s)
-	for _, res := range r.Controls {
-		for _, f := range res.Findings {
-			if f.Outcome == control.Broken {
-				f.Rank(res.Control, who.Of(f.Object))
-			}
-		}
-		res.order()
-	}
-	r.Order()
-	return r
 }
 
 // order sorts a control's findings and names them. Nothing in it depends on the order
 // in which the control met its subjects.
 func (res *ControlResult) order() {
 	slices.SortStableFunc(res.Findings, func(a, b *control.Finding) int {
+		if c := cmp.Or(cmp.Compare(b.Outcome, a.Outcome), cmp.Compare(b.Severity, a.Severity), compareBool(b.Exposed(), a.Exposed())); c != 0 {
+			return c
+		}
+		if c := a.Object.Compare(b.Object); c != 0 {
+			return c // nearly always
+		}
 		return cmp.Or(
-			cmp.Compare(b.Outcome, a.Outcome),
-			cmp.Compare(b.Severity, a.Severity),
-			compareBool(b.Exposed(), a.Exposed()),
-			a.Object.Compare(b.Object), strings.Compare(a.Path, b.Path),
+			strings.Compare(a.Path, b.Path),
 			strings.Compare(a.Got, b.Got), strings.Compare(a.Want, b.Want), strings.Compare(a.Reason, b.Reason),
 		)
 	})
@@ -168,7 +181,13 @@ func compareBool(a, b bool) int {
 
 // Order puts the controls in the order in which a person should read them. Who changes
 // findings of a result calls it again.
-func (r *Result) Order() { slices.SortStableFunc(r.Controls, rank) }
+func (r *Result) Order() {
+	ranks := make(map[*ControlResult]ranked, len(r.Controls))
+	for _, res := range r.Controls {
+		ranks[res] = ranked{res, res.Severity(), res.exposed()}
+	}
+	slices.SortStableFunc(r.Controls, func(a, b *ControlResult) int { return ranks[a].compare(ranks[b]) })
+}
 
 // SeverityOf is a finding's own severity.
 func (res *ControlResult) SeverityOf(f *control.Finding) control.Severity {
@@ -232,14 +251,23 @@ func gapsOf(s *cluster.Snapshot, controls []*control.Control) []cluster.Gap {
 	return slices.DeleteFunc(s.AllGaps(), func(g cluster.Gap) bool { return !needed[g.Need] })
 }
 
-// rank orders what a person should read first: broken before unknown before held,
+// A ranked is a control's answer with what it is ranked by.
+type ranked struct {
+	*ControlResult
+	severity control.Severity
+	exposed  bool
+}
+
+// turn is the place of an outcome.
+var turn = map[control.Outcome]int{control.Broken: 0, control.Unknown: 1, control.Waived: 2, control.Holds: 3, control.NotApplicable: 4}
+
+// compare orders what a person should read first: broken before unknown before held,
 // the graver first, then what is exposed, then the one that more subjects share.
-func rank(a, b *ControlResult) int {
-	order := map[control.Outcome]int{control.Broken: 0, control.Unknown: 1, control.Waived: 2, control.Holds: 3, control.NotApplicable: 4}
+func (a ranked) compare(b ranked) int {
 	return cmp.Or(
-		cmp.Compare(order[a.Outcome], order[b.Outcome]),
-		cmp.Compare(b.Severity(), a.Severity()),
-		compareBool(b.exposed(), a.exposed()),
+		cmp.Compare(turn[a.Outcome], turn[b.Outcome]),
+		cmp.Compare(b.severity, a.severity),
+		compareBool(b.exposed, a.exposed),
 		cmp.Compare(b.Broken, a.Broken),
 		strings.Compare(a.Control.ID, b.Control.ID),
 	)

@@ -38,6 +38,7 @@ var retired = map[string]string{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
+	names := slices.Sorted(maps.Keys(retired))
 	for _, p := range s.Pods() {
 		v := r.Pod(p)
 		for _, c := range p.Containers {
@@ -45,7 +46,7 @@ func check(s *cluster.Snapshot, r *control.Report) {
 			if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
 				image = image[:i]
 			}
-			for _, name := range slices.Sorted(maps.Keys(retired)) {
+			for _, name := range names {
 				if image == name || strings.HasSuffix(image, "/"+name) {
 					v.Broken(c.Path+".image", name, retired[name])
 				}

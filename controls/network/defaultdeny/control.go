@@ -31,7 +31,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	policies := network.New(s, network.Options{Profile: network.Generic()})
+	policies := network.Compile(s, network.Options{Profile: network.Generic()})
 	own := map[string]bool{}
 	for _, o := range s.Kind("NetworkPolicy") {
 		own[o.Namespace] = true

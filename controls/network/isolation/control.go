@@ -30,7 +30,7 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	policies := network.New(s, network.Options{Profile: network.Generic()})
+	policies := network.Compile(s, network.Options{Profile: network.Generic()})
 	for _, p := range s.Pods() {
 		if p.Spec.HostNetwork {
 			continue // no policy applies there: pod.hostnetwork says so

@@ -3,7 +3,6 @@ package literal
 
 import (
 	_ "embed"
-	"fmt"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
 	"github.com/bulwark-k8s/bulwark/internal/control"
@@ -34,14 +33,14 @@ func check(s *cluster.Snapshot, r *control.Report) {
 		v := r.Pod(p)
 		for _, c := range p.Containers {
 			for _, e := range c.Env {
-				path := fmt.Sprintf("%s.env[%s].value", c.Path, e.Name)
+				path := func() string { return c.Path + ".env[" + e.Name + "].value" }
 				switch {
 				case credential.InURL(e.Value):
-					v.Broken(path, "an address with a password in it", "a reference to a Secret")
+					v.Broken(path(), "an address with a password in it", "a reference to a Secret")
 				case credential.Shaped(e.Value):
-					v.Broken(path, "a literal value", "a reference to a Secret").Because("it has the form of an issuer's credential")
+					v.Broken(path(), "a literal value", "a reference to a Secret").Because("it has the form of an issuer's credential")
 				case credential.Named(e.Name) && credential.Literal(e.Value):
-					v.Broken(path, "a literal value", "a reference to a Secret").Because("the name promises a credential")
+					v.Broken(path(), "a literal value", "a reference to a Secret").Because("the name promises a credential")
 				}
 			}
 		}

@@ -33,15 +33,11 @@ var Control = &control.Control{
 }
 
 func check(s *cluster.Snapshot, r *control.Report) {
-	ways := map[cluster.Subject][]way{}
+	ways := finder{s: s, of: map[cluster.Subject][]way{}}
 	for _, p := range s.Pods() {
 		v := r.Pod(p)
 		id := cluster.ServiceAccount(p.Namespace(), p.ServiceAccount())
-		found, ok := ways[id]
-		if !ok {
-			found = waysOf(s, id)
-			ways[id] = found
-		}
+		found := ways.find(id)
 		if len(found) == 0 || !podsec.HoldsToken(p, podsec.AccountOf(s, p)) {
 			continue
 		}
@@ -142,11 +138,23 @@ var paths = []path{
 	}},
 }
 
-// waysOf returns the paths that are open to an account, by whichever of its bindings.
-// Once it may do everything the rest is no news.
-func waysOf(s *cluster.Snapshot, id cluster.Subject) []way {
+// A finder finds the ways of each account once. Most accounts are reached by the same
+// bindings as the one before, those of everybody, and have the same ways.
+type finder struct {
+	s    *cluster.Snapshot
+	of   map[cluster.Subject][]way
+	all  []*cluster.Binding // that the last ones are open by
+	last []way
+}
+
+// find returns the paths that are open to an account, by whichever of its bindings.
+func (f *finder) find(id cluster.Subject) []way {
+	found, ok := f.of[id]
+	if ok {
+		return found
+	}
 	var all, everywhere []*cluster.Binding
-	for b := range grant.Bindings(s, id.Namespace, id.Name) {
+	for b := range grant.Bindings(f.s, id.Namespace, id.Name) {
 		switch b.Namespace {
 		case "":
 			everywhere, all = append(everywhere, b), append(all, b)
@@ -154,6 +162,16 @@ func waysOf(s *cluster.Snapshot, id cluster.Subject) []way {
 			all = append(all, b)
 		}
 	}
+	if len(f.of) == 0 || !slices.Equal(all, f.all) { // everywhere is a part of all
+		f.all, f.last = all, waysOf(all, everywhere)
+	}
+	f.of[id] = f.last
+	return f.last
+}
+
+// waysOf returns the paths that the bindings open. Once they allow everything the rest is
+// no news.
+func waysOf(all, everywhere []*cluster.Binding) []way {
 	var out []way
 	for _, p := range paths {
 		bindings := all

@@ -21,15 +21,22 @@ type Act struct{ Verb, Group, Resource string }
 // Allows reports whether a rule allows the act on every name. A rule limited to
 // resourceNames allows it on some, which counts as no.
 func Allows(rule *rbacv1.PolicyRule, act Act) bool {
-	a := authz.Request(act.Verb, act.Group, act.Resource, "", "")
-	return len(rule.ResourceNames) == 0 && authz.RuleAllows(rule, &a)
+	a := act.request()
+	return allows(rule, &a)
+}
+
+func (a Act) request() authz.Attributes { return authz.Request(a.Verb, a.Group, a.Resource, "", "") }
+
+func allows(rule *rbacv1.PolicyRule, a *authz.Attributes) bool {
+	return len(rule.ResourceNames) == 0 && authz.RuleAllows(rule, a)
 }
 
 // AllowsAny returns the first of the acts that one of the rules allows.
 func AllowsAny(rules []rbacv1.PolicyRule, acts ...Act) (Act, bool) {
 	for _, act := range acts {
+		a := act.request()
 		for i := range rules {
-			if Allows(&rules[i], act) {
+			if allows(&rules[i], &a) {
 				return act, true
 			}
 		}
@@ -85,13 +92,16 @@ func Identities(namespace, account string) []cluster.Subject {
 // the user name it logs in as, and by the groups that every account is in.
 func Bindings(s *cluster.Snapshot, namespace, account string) iter.Seq[*cluster.Binding] {
 	return func(yield func(*cluster.Binding) bool) {
-		seen := map[*cluster.Binding]bool{}
+		var seen []*cluster.Binding // for most there are a few, and those of everybody
 		for _, sub := range Identities(namespace, account) {
 			for _, b := range s.BoundTo(sub) {
-				if !seen[b] && !yield(b) {
+				if slices.Contains(seen, b) {
+					continue
+				}
+				if !yield(b) {
 					return
 				}
-				seen[b] = true
+				seen = append(seen, b)
 			}
 		}
 	}

@@ -25,6 +25,12 @@ type Grant struct {
 
 // Grants returns every role that is given to somebody, in the order of the bindings.
 func Grants(s *cluster.Snapshot) []*Grant {
+	return cluster.Once(s, ofSnapshot{}, func() []*Grant { return grants(s) })
+}
+
+type ofSnapshot struct{} // the key of Grants
+
+func grants(s *cluster.Snapshot) []*Grant {
 	bindings := s.Bindings()
 	out := make([]*Grant, 0, len(bindings))
 	space := make([]Grant, len(bindings)) // for all of them at once
@@ -98,20 +104,21 @@ var Write = []string{"create", "update", "patch"}
 // acts. A rule that names no resources is rbac.wildcard's to report.
 func Judge(s *cluster.Snapshot, r *control.Report, reach Reach, want string, acts ...Act) {
 	var able []Act
+	requests := make([]authz.Attributes, len(acts))
+	for i, act := range acts {
+		requests[i] = act.request()
+	}
 	for _, g := range Grants(s) {
 		v := r.Object(g.Object)
 		rules := cluster.Rules(g.Role)
 		for i := range rules {
-			if Wild(&rules[i]) {
-				continue
-			}
 			able = able[:0]
-			for _, act := range acts {
-				if Allows(&rules[i], act) {
-					able = append(able, act)
+			for j := range requests {
+				if allows(&rules[i], &requests[j]) {
+					able = append(able, acts[j])
 				}
 			}
-			if len(able) == 0 {
+			if len(able) == 0 || Wild(&rules[i]) {
 				continue
 			}
 			var bindings []*cluster.Binding
