@@ -77,21 +77,21 @@ func parsePage(text []byte, newItem func() item) (items []item, next string, err
 		return nil, "", err
 	}
 	err = fields(raw, func(n protowire.Number, value []byte) error {
-		switch n {
-		case listMeta:
+		if n == listMeta {
 			return fields(value, func(n protowire.Number, value []byte) error {
 				if n == listContinue {
 					next = string(value)
 				}
 				return nil
 			})
-		case listItems:
-			forget(value)
-			o := newItem()
-			items = append(items, o)
-			return o.Unmarshal(value)
 		}
-		return nil
+		if n != listItems {
+			return nil
+		}
+		forget(value)
+		o := newItem()
+		items = append(items, o)
+		return o.Unmarshal(value)
 	})
 	return items, next, err
 }

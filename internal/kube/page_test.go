@@ -41,7 +41,7 @@ func somePods(t testing.TB) []byte {
 			ObjectMeta: metav1.ObjectMeta{
 				Name: fmt.Sprint("cart-", i), Namespace: "shop", Labels: map[string]string{"app": "cart"},
 				Finalizers:    []string{"example.com/keep"},
-				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}}},
+				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}},
 			},
 			Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.example/cart:1"}}, HostNetwork: i == 1},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning},
