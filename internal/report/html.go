@@ -73,6 +73,7 @@ type (
 		Held, None   []*theme
 		Gaps         []gapView
 		Networks     []networkView
+		Images       *rebuildsView
 		Capped       bool
 		Waived       []waivedView
 		Fixed        []string
@@ -219,6 +220,7 @@ func newPage(r *scan.Result, o Options) *page {
 		}
 	}
 	p.networks(o.Networks)
+	p.Images = newRebuildsView(o.Images)
 	for _, g := range r.Gaps {
 		p.Gaps = append(p.Gaps, gapView{string(g.Need), printable(strings.TrimPrefix(g.Cluster+": ", ": ") + cmp.Or(g.Scope, "everywhere")), printable(g.Reason)})
 	}

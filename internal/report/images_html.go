@@ -305,3 +305,32 @@ func newVulnerabilityView(anchor string, v *imageView, f *match.Finding) vulnera
 	}
 	return out
 }
+
+// A rebuildsView is what the page of a scan says of the images that run.
+type rebuildsView struct {
+	Says     string
+	Rebuilds []rebuildView
+	Notes    []string
+}
+
+type rebuildView struct {
+	Severity, What, Images, Workloads string
+	Closes                            int
+}
+
+// newRebuildsView is nil where nobody looked into images.
+func newRebuildsView(r *Images) *rebuildsView {
+	if r == nil || len(r.Images) == 0 {
+		return nil
+	}
+	v := &rebuildsView{Says: totalOfImages(r)}
+	for _, b := range rebuilds(r) {
+		v.Rebuilds = append(v.Rebuilds, rebuildView{
+			grave(b.Worst).String(), printable(b.What), printable(strings.Join(b.images, ", ")), printable(strings.Join(b.workloads, ", ")), b.closes,
+		})
+	}
+	for _, note := range r.Notes {
+		v.Notes = append(v.Notes, printable(note))
+	}
+	return v
+}

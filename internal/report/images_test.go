@@ -177,3 +177,28 @@ func TestNothingKnownIsNotClean(t *testing.T) {
 		}
 	}
 }
+
+// TestRebuildsOfACluster: what a scan says of the images that run names what to do once,
+// however many images it helps.
+func TestRebuildsOfACluster(t *testing.T) {
+	r := twoImages()
+	again := *r.Images[0]
+	again.Name, again.RunBy = "registry.example/shop/cart:1.4", []string{"Deployment shop/cart"}
+	r.Images[0].RunBy = []string{"Deployment shop/front"}
+	r.Images = append(r.Images, &again)
+	for _, f := range []Format{{Name: "table", Write: writeTable}, {Name: "html", Write: writeHTML}} {
+		var b bytes.Buffer
+		if err := f.Write(&b, &scan.Result{}, Options{Images: r}); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		if n := strings.Count(text, "rebuild on a newer debian:12"); n != 1 {
+			t.Errorf("%s says %d times to rebuild, want once", f.Name, n)
+		}
+		for _, want := range []string{"shop/front:1.4", "shop/cart:1.4", "nothing has it any more"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s does not say %q", f.Name, want)
+			}
+		}
+	}
+}
