@@ -12,6 +12,9 @@ import (
 
 // rootUser goes by the configuration's user: none is root.
 func rootUser(i *cluster.Image, v *control.Verdict) bool {
+	if i.Unconfigured {
+		return false
+	}
 	user, _, _ := strings.Cut(i.User, ":")
 	if uid, err := strconv.Atoi(user); user == "" || user == "root" || err == nil && uid == 0 {
 		got := user

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -42,6 +43,20 @@ func (o *imageOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.insecure, "insecure-registry", false, "talk to registries without TLS, or without checking it")
 	f.StringVar(&o.cache, "cache-dir", "", "the `folder` that keeps what was read of layers (default in the user's cache)")
 	f.BoolVar(&o.noCache, "no-cache", false, "read every layer anew and keep nothing")
+}
+
+// someImages are the arguments of a command that reads images, at most so many; 0: any number.
+func someImages(most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		hint := "see `" + cmd.CommandPath() + " --help`"
+		switch {
+		case len(args) == 0:
+			return misuse(hint, "want an image: a reference, an archive, a folder or a bill of materials")
+		case most > 0 && len(args) > most:
+			return misuse(hint, "want one image, and there are %d", len(args))
+		}
+		return nil
+	}
 }
 
 // maxLayerCache is how many bytes the results of layers may take on disk.

@@ -30,7 +30,7 @@ A scan of the bill gives the same findings as a scan of the image.`,
 
   # one format from another
   bulwark image sbom -o spdx-json front.cdx.json`,
-		Args: cobra.ExactArgs(1),
+		Args: someImages(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			formats, err := parseOutputs(outputs, sbom.Names(), sbom.Find)
 			if err != nil {

@@ -60,7 +60,7 @@ exit code is then 4, unless something is at or above --fail-on, which is 3.`,
 
   # a bill of materials; only what has a fix; with the maintainers' VEX
   bulwark image scan front.cdx.json --fixed-only --vex front.openvex.json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someImages(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.color = colour(cmd, streams.Out)
 			return o.run(cmd.Context(), args)
@@ -165,6 +165,9 @@ func (o *imageScanOptions) run(ctx context.Context, refs []string) error {
 			return err
 		}
 		out.Images = append(out.Images, i)
+	}
+	if only := out.Images[0]; len(refs) == 1 && only.Err != nil {
+		return only.Err // a report on nothing says no more
 	}
 	out.Notes = db.notes()
 	out.Took = time.Since(started)

@@ -24,6 +24,9 @@ type Image struct {
 	Platform string   `json:"platform,omitempty"` // "linux/amd64"
 	// User is as the configuration has it: "", "root", "1000:1000".
 	User string `json:"user,omitempty"`
+	// Unconfigured is set where there was no configuration to read: of a folder, or of
+	// another tool's bill of materials. What it would say is then not judged.
+	Unconfigured bool `json:"unconfigured,omitempty"`
 	// Ports are as written: "8080/tcp".
 	Ports []string `json:"ports,omitempty"`
 	// Env are names.

@@ -264,8 +264,8 @@ func TestKeyless(t *testing.T) {
 			c.timestamp = true
 			return c
 		}(), identity(), false},
-		"not logged":              {issued(func(c *certified) { c.noLog = true }), identity(), false},
-		"not logged, timestamped": {issued(func(c *certified) { c.noLog, c.timestamp = true, true }), identity(), false},
+		"not logged":                               {issued(func(c *certified) { c.noLog = true }), identity(), false},
+		"not logged, timestamped":                  {issued(func(c *certified) { c.noLog, c.timestamp = true, true }), identity(), false},
 		"not logged, timestamped, which is enough": {issued(func(c *certified) { c.noLog, c.timestamp = true, true }), with(func(r *signature.Rule) { r.Log = &off }), true},
 		"neither, and no log is asked for":         {issued(func(c *certified) { c.noLog = true }), with(func(r *signature.Rule) { r.Log = &off }), false},
 		"a certificate that was not logged":        {a.issue(workflow, issuer, recent, false), identity(), false},

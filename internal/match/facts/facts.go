@@ -21,6 +21,7 @@ func Of(img *image.Image, r *match.Result, seen time.Time) *cluster.Image {
 		Env: img.Config.Env, Labels: img.Config.Labels, Shells: img.Shells, Managers: img.Managers, Seen: seen,
 		OS: cluster.ImageOS{Name: img.OS.Name, ID: img.OS.ID, Version: img.OS.Version, EndOfLife: img.OS.EndOfLife},
 	}
+	out.Unconfigured = img.ID == ""
 	if img.Platform != (image.Platform{}) {
 		out.Platform = img.Platform.String()
 	}
