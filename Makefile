@@ -41,7 +41,7 @@ image: build ## an image with bulwark, for `scan --nodes`: bin/bulwark-TAG.tar
 	cd lab && $(LABGO) run ./cmd/lab-images --bin $(CURDIR)/$(BIN) --out $(CURDIR)/$(BIN) --only bulwark:$(IMAGETAG)
 
 .PHONY: test
-test: build lab unit e2e ## everything: unit, CLI stories, and end to end on real clusters
+test: build lab unit image-oracle e2e ## everything: unit, CLI stories, and end to end on real clusters
 
 .PHONY: unit
 unit: ## the tests that need no cluster, with the race detector
@@ -59,8 +59,10 @@ e2e: build lab image ## the tests on real clusters that they start themselves
 
 .PHONY: image-oracle
 image-oracle: ## what is read of images against rpm and dpkg themselves
-	@command -v rpmbuild >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rpm >/dev/null; }
-	cd lab && $(LABGO) test -tags system -count=1 -run 'Itself$$' ./oracle/
+	@if ! command -v rpmbuild >/dev/null && [ "$$(id -u)" != 0 ]; then \
+	  echo "image-oracle: left out: rpm is missing, and only root can install it"; exit 0; fi; \
+	command -v rpmbuild >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rpm >/dev/null; }; \
+	(cd lab && $(LABGO) test -tags system -count=1 -run 'Itself$$' ./oracle/) && \
 	$(GO) test -tags system -count=1 -run TestRPM ./internal/match/order/
 
 .PHONY: image-debian
