@@ -4,5 +4,5 @@
 //
 // It requires k8s.io/kubernetes itself, where components are built by modules of their
 // own. Those pin every dependency because what they build is run. Here only packages with
-// few dependencies are imported, so that no version moves and a cold build stays short.
+// few dependencies are imported, so that few versions move and a cold build stays short.
 package oracle
