@@ -101,7 +101,7 @@ func (o *scanOptions) room(paths []string) uint64 {
 	if len(paths) > 0 {
 		return 0
 	}
-	return 240 << 20
+	return 180 << 20
 }
 
 // tight is how much garbage there may be from when controls run: most is alive then, and

@@ -322,8 +322,10 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 		if !shown(f, t.Options) {
 			continue
 		}
-		k := key{placeOf(f.Object), f.Evidence(), res.SeverityOf(f), reachText(f)}
-		if !t.All {
+		k := key{placeOf(f.Object), "", res.SeverityOf(f), reachText(f)}
+		if t.All {
+			k.shape = f.Evidence()
+		} else {
 			k.shape = shape(f)
 		}
 		g := byKey[k]
@@ -337,7 +339,7 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 	slices.SortStableFunc(groups, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(b.severity, a.severity), a.place.compare(b.place))
 	})
-	rows := make([]row, len(groups))
+	rows, worst := make([]row, len(groups)), res.Severity()
 	for i, g := range groups {
 		rows[i] = row{place: g.place, objects: objects(g.findings), evidence: g.shape, findings: len(g.findings), of: g.findings}
 		pods := 0
@@ -351,7 +353,7 @@ func (t *table) rowsOf(res *scan.ControlResult) []row {
 			rows[i].file = fileLine(g.findings[0], t.spots[g.findings[0]], t.Dir)
 		}
 		rows[i].reach = t.reachOf(g.findings)
-		if g.severity != res.Severity() {
+		if g.severity != worst {
 			rows[i].severity = g.severity
 		}
 		if pods > 0 {

@@ -165,6 +165,10 @@ func TestNumbersOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d objects created in %v", n, time.Since(started).Round(time.Second))
+	slack := 2.0 // as for TestNumbers
+	if os.Getenv("BULWARK_IDLE") != "" {
+		slack = 1
+	}
 	// One after the other, so that all meet the same machine.
 	type took struct{ wall, cpu time.Duration }
 	least := func(a, b took) took {
@@ -176,7 +180,7 @@ func TestNumbersOfACluster(t *testing.T) {
 	var list, inTurn took
 	scans, memory := map[string]took{}, map[string]int64{}
 	formats := []string{"table", "json"}
-	for range 3 {
+	for range 5 {
 		started, before := time.Now(), cpu(t)
 		if got := listAll(t, config, true); got < n {
 			t.Fatalf("listed %d objects, want %d at least", got, n)
@@ -194,11 +198,15 @@ func TestNumbersOfACluster(t *testing.T) {
 	}
 	t.Logf("%d live objects: list only, all kinds at once %v (%v of processor time), one kind after the other %v (%v)", n, list.wall, list.cpu, inTurn.wall, inTurn.cpu)
 	for _, format := range formats {
-		ratio := float64(scans[format].wall) / float64(list.wall)
-		t.Logf("scan to a %s: %v (%v), ratio %.2f and %.2f (aim 1.3), %d MB (limit 400)", format, scans[format].wall, scans[format].cpu,
-			ratio, float64(scans[format].wall)/float64(inTurn.wall), memory[format]/1e6)
-		if ratio > 4 { // 1.3 is the aim, see docs/performance.md
-			t.Errorf("the scan to a %s takes %.2f times as long as listing, want at most 4", format, ratio)
+		wall, work := float64(scans[format].wall)/float64(inTurn.wall), float64(scans[format].cpu)/float64(inTurn.cpu)
+		t.Logf("scan to a %s: %v (%v), %.2f times as long as listing (limit 1.3; %.2f times as long as all kinds at once), %.2f times the work (limit 2.6), %d MB (limit 400)",
+			format, scans[format].wall, scans[format].cpu, wall, float64(scans[format].wall)/float64(list.wall), work, memory[format]/1e6)
+		if wall > 1.3*slack {
+			t.Errorf("the scan to a %s takes %.2f times as long as listing, want at most 1.3", format, wall)
+		}
+		// Processor time hardly depends on what else the machine does.
+		if work > 2.6 {
+			t.Errorf("the scan to a %s takes %.2f times the processor time of listing, want at most 2.6", format, work)
 		}
 		if memory[format] > 400e6 {
 			t.Errorf("the scan to a %s took %d MB, want at most 400", format, memory[format]/1e6)
