@@ -38,17 +38,25 @@ func Open(dir string) (*Database, error) { return OpenSigned(dir, nil) }
 
 // OpenSigned opens a database that the key has signed.
 func OpenSigned(dir string, key crypto.PublicKey) (*Database, error) {
-	for attempt := 0; ; attempt++ {
+	for {
 		set, err := current(dir)
 		if err != nil {
 			return nil, err
 		}
 		db, err := openSet(set, key)
-		// It may have been replaced twice since its name was read.
-		if errors.Is(err, fs.ErrNotExist) && attempt < 3 {
-			continue
+		if err == nil && len(db.files) == len(db.manifest.Tables) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return db, err
 		}
-		return db, err
+		// Something is missing. Either only a part was pulled, or the set was replaced and
+		// taken away while it was opened: then there is another one by now.
+		if now, nameErr := current(dir); nameErr != nil || now == set {
+			return db, errors.Join(err, nameErr)
+		}
+		if db != nil {
+			if err := db.Close(); err != nil {
+				return nil, err
+			}
+		}
 	}
 }
 
