@@ -279,13 +279,13 @@ func (x *exposer) routes() {
 			}
 		}
 	}
-	for _, kind := range routeKinds {
+	for _, kind := range RouteKinds {
 		x.gatewayRoutes(kind)
 	}
 }
 
-// routeKinds are the kinds by which a Gateway leads to Services.
-var routeKinds = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
+// RouteKinds are the kinds by which a Gateway leads to Services.
+var RouteKinds = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
 
 func (x *exposer) gatewayRoutes(kind string) {
 	for o, route := range cluster.All[*cluster.Custom](x.v.Snapshot, kind) {

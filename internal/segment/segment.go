@@ -20,7 +20,9 @@ import (
 // wants besides.
 var (
 	Needs = slices.Concat(cluster.Workloads, cluster.Isolation, []cluster.Need{cluster.Namespaces, cluster.Nodes, cluster.Services})
-	Doors = []cluster.Need{cluster.Ingresses, cluster.Gateways, cluster.HTTPRoutes}
+	Doors = []cluster.Need{
+		cluster.Ingresses, cluster.Gateways, cluster.HTTPRoutes, cluster.GRPCRoutes, cluster.TLSRoutes, cluster.TCPRoutes, cluster.UDPRoutes,
+	}
 )
 
 // A View is a Snapshot and the World that was made of it.

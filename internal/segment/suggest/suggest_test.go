@@ -16,6 +16,7 @@ import (
 	"github.com/bulwark-k8s/bulwark/internal/flow"
 	"github.com/bulwark-k8s/bulwark/internal/manifest"
 	"github.com/bulwark-k8s/bulwark/internal/network"
+	"github.com/bulwark-k8s/bulwark/internal/segment"
 )
 
 func snapshot(t *testing.T, in string) *cluster.Snapshot {
@@ -120,6 +121,21 @@ func TestWhatIsDeclared(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "shop.yaml", b.String())
+}
+
+// TestWhatIsBehindAGateway: whatever kind of route leads to a Service, its pods stay open
+// to the Gateway.
+func TestWhatIsBehindAGateway(t *testing.T) {
+	for _, kind := range segment.RouteKinds {
+		route := "---\napiVersion: gateway.networking.k8s.io/v1\nkind: " + kind + "\nmetadata: {name: r, namespace: shop}\n" +
+			"spec: {rules: [{backendRefs: [{name: db, namespace: data, port: 5432}]}]}\n"
+		p := Make(snapshot(t, shop()+route), Options{})
+		if !slices.ContainsFunc(p.Wanted, func(e Edge) bool {
+			return e.From.AllPods && e.String() == "every pod to deployment data/db TCP/5432"
+		}) {
+			t.Errorf("%s: what leads to the database is cut off: %v", kind, p.Wanted)
+		}
+	}
 }
 
 // TestPoliciesAreReadAsTheyWereMeant: what is written is what was made, whatever labels

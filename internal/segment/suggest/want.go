@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulwark-k8s/bulwark/internal/cluster"
+	"github.com/bulwark-k8s/bulwark/internal/segment"
 )
 
 // A Port is one port of one protocol.
@@ -197,7 +198,7 @@ func declaredWants(s *cluster.Snapshot, all []*Group, svcs []service, target fun
 	return w
 }
 
-// ingressed are the Services that an Ingress or an HTTPRoute leads to.
+// ingressed are the Services that an Ingress or a Gateway's route leads to.
 func ingressed(s *cluster.Snapshot) map[cluster.Ref]bool {
 	out := map[cluster.Ref]bool{}
 	put := func(namespace, name string) {
@@ -218,16 +219,20 @@ func ingressed(s *cluster.Snapshot) map[cluster.Ref]bool {
 			}
 		}
 	}
-	for o, route := range cluster.All[*cluster.Custom](s, "HTTPRoute") {
-		rules, _ := route.Field("spec.rules").([]any)
-		for _, r := range rules {
-			rule, _ := r.(map[string]any)
-			refs, _ := rule["backendRefs"].([]any)
-			for _, b := range refs {
-				ref, _ := b.(map[string]any)
-				name, _ := ref["name"].(string)
-				namespace, _ := ref["namespace"].(string)
-				put(cmp.Or(namespace, o.Namespace), name)
+	for _, kind := range segment.RouteKinds {
+		for o, route := range cluster.All[*cluster.Custom](s, kind) {
+			rules, _ := route.Field("spec.rules").([]any)
+			for _, r := range rules {
+				rule, _ := r.(map[string]any)
+				refs, _ := rule["backendRefs"].([]any)
+				for _, b := range refs {
+					ref, _ := b.(map[string]any)
+					name, _ := ref["name"].(string)
+					namespace, _ := ref["namespace"].(string)
+					if kind, ok := ref["kind"].(string); !ok || kind == "Service" {
+						put(cmp.Or(namespace, o.Namespace), name)
+					}
+				}
 			}
 		}
 	}
