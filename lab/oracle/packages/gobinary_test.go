@@ -63,7 +63,7 @@ func TestGoFunctions(t *testing.T) {
 func goBuild(t *testing.T, platform, out, pkg string, flags ...string) {
 	t.Helper()
 	goos, goarch, _ := strings.Cut(platform, "/")
-	c := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-o", out}, flags...), pkg)...)
+	c := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-buildvcs=false", "-o", out}, flags...), pkg)...)
 	c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
 	if b, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", c.Args, err, b)
