@@ -30,7 +30,7 @@ func (e *Entry) Is(name, digest string) bool {
 	if digest != "" {
 		return slices.Contains(e.Digests, digest)
 	}
-	return slices.Contains(e.Names, name)
+	return slices.ContainsFunc(e.Names, func(own string) bool { return sameName(own, name) })
 }
 
 // maxListed is how many files of a folder are looked at for images.

@@ -82,3 +82,14 @@ func TestListOpens(t *testing.T) {
 		}
 	}
 }
+
+// TestShortNames: a pod's short name is the one that an archive writes out.
+func TestShortNames(t *testing.T) {
+	e := source.Entry{Names: []string{"docker.io/library/nginx:latest"}, Digests: []string{"sha256:a"}}
+	if !e.Is("nginx", "") || e.Is("nginx:1", "") {
+		t.Error("nginx is docker.io/library/nginx:latest and nothing else")
+	}
+	if e.Is("nginx", "sha256:b") {
+		t.Error("another digest is another image, whatever its name")
+	}
+}
